@@ -1,0 +1,161 @@
+//! A policy's tracing call-sites: metadata with the declared names only.
+//!
+//! A call-site is leaked once for each target, level and list of names, and shared by every
+//! policy that has the same. Events leave the entered spans first, because formatters print a
+//! span's fields beside any event (a request's URI, for example) even if it has no parent.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use tracing::callsite::{Callsite, Identifier, register};
+use tracing::field::{FieldSet, Value};
+use tracing::level_filters::LevelFilter;
+use tracing::metadata::Kind;
+use tracing::span::Id;
+use tracing::subscriber::Interest;
+use tracing::{Dispatch, Event, Level, Metadata, dispatcher};
+
+/// One call-site, alive as long as the process.
+pub(crate) struct Site {
+    log: &'static str,
+    metadata: OnceLock<Metadata<'static>>,
+    interest: AtomicU8,
+    next: OnceLock<&'static Site>,
+}
+
+const NEVER: u8 = 0;
+const SOMETIMES: u8 = 1;
+const ALWAYS: u8 = 2;
+
+const TARGET: &str = "privacy_log::";
+
+static FIRST: OnceLock<&'static Site> = OnceLock::new();
+
+impl Site {
+    /// The call-site for these names; made and registered if there was none.
+    pub(crate) fn intern(log: &str, level: Level, names: &[&str]) -> &'static Self {
+        static MAKING: Mutex<()> = Mutex::new(());
+        let _making = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
+        let same = |site: &&Self| {
+            let metadata = site.metadata();
+            site.log == log
+                && *metadata.level() == level
+                && metadata.fields().iter().map(|f| f.name()).eq(names.iter().copied())
+        };
+        all().find(same).unwrap_or_else(|| Self::leak(log, level, names))
+    }
+
+    fn leak(log: &str, level: Level, names: &[&str]) -> &'static Self {
+        let target: &'static str = format!("{TARGET}{log}").leak();
+        let names: Vec<&'static str> = names.iter().map(|name| &*name.to_string().leak()).collect();
+        let site: &'static Self = Box::leak(Box::new(Self {
+            log: target.strip_prefix(TARGET).unwrap_or_default(),
+            metadata: OnceLock::new(),
+            interest: AtomicU8::new(NEVER),
+            next: OnceLock::new(),
+        }));
+        let fields = FieldSet::new(names.leak(), Identifier(site));
+        site.metadata.get_or_init(|| {
+            Metadata::new("privacy_log", target, level, None, None, None, fields, Kind::EVENT)
+        });
+        let last = all().last().map_or(&FIRST, |site| &site.next);
+        last.get_or_init(|| site);
+        register(site);
+        site
+    }
+
+    /// The call-site that this metadata belongs to, if it is one of ours.
+    #[cfg_attr(not(feature = "json-lines"), expect(dead_code, reason = "the sink's question"))]
+    pub(crate) fn of(metadata: &Metadata<'_>) -> Option<&'static Self> {
+        all().find(|site| ptr::addr_eq(ptr::from_ref(site.metadata()), ptr::from_ref(metadata)))
+    }
+
+    /// The log's name.
+    #[cfg_attr(not(feature = "json-lines"), expect(dead_code, reason = "the sink's question"))]
+    pub(crate) const fn log(&self) -> &'static str {
+        self.log
+    }
+
+    /// Whether anybody might want an event of this call-site. A filter that decides event by
+    /// event is not asked: per-layer filters take the next event for the one asked about.
+    pub(crate) fn wanted(&self) -> bool {
+        self.interest.load(Ordering::Relaxed) != NEVER
+            && *self.metadata().level() <= LevelFilter::current()
+    }
+}
+
+fn all() -> impl Iterator<Item = &'static Site> {
+    std::iter::successors(FIRST.get().copied(), |site| site.next.get().copied())
+}
+
+impl Callsite for Site {
+    fn set_interest(&self, interest: Interest) {
+        let interest = match (interest.is_never(), interest.is_always()) {
+            (true, _) => NEVER,
+            (_, true) => ALWAYS,
+            _ => SOMETIMES,
+        };
+        self.interest.store(interest, Ordering::Relaxed);
+    }
+
+    fn metadata(&self) -> &Metadata<'_> {
+        self.metadata.get().expect("a site is given its metadata before anybody sees it")
+    }
+}
+
+/// Runs `emit` outside of every span, for events through [`Outside::event`].
+///
+/// A subscriber that panics loses its event, not the request or, when a record is dropped by a
+/// panic already, the process.
+pub(crate) fn outside_spans(emit: impl FnOnce(&Outside)) {
+    let _ = catch_unwind(AssertUnwindSafe(|| {
+        let outside = Outside::leave(dispatcher::get_default(Clone::clone));
+        emit(&outside);
+    }));
+}
+
+/// The current dispatcher with the entered spans left until this is dropped.
+///
+/// It is a clone because an event inside of `get_default` would be lost.
+pub(crate) struct Outside {
+    dispatch: Dispatch,
+    left: Vec<Id>,
+}
+
+/// More than anybody nests; a bound for subscribers whose `exit` does not.
+const DEEPEST: usize = 1024;
+
+impl Outside {
+    fn leave(dispatch: Dispatch) -> Self {
+        let mut outside = Self { dispatch, left: Vec::new() };
+        while outside.left.len() < DEEPEST {
+            let Some(id) = outside.dispatch.current_span().id().cloned() else { break };
+            let id = outside.dispatch.clone_span(&id);
+            outside.dispatch.exit(&id);
+            outside.left.push(id);
+        }
+        outside
+    }
+
+    /// One event of this call-site; a `None` is a field that the event does not have.
+    pub(crate) fn event(&self, site: &'static Site, values: &[Option<&dyn Value>]) {
+        let metadata =
+            site.metadata.get().expect("a site is given its metadata before anybody sees it");
+        let always = site.interest.load(Ordering::Relaxed) == ALWAYS;
+        if always || self.dispatch.enabled(metadata) {
+            let values = metadata.fields().value_set_all(values);
+            self.dispatch.event(&Event::new_child_of(None, metadata, &values));
+        }
+    }
+}
+
+impl Drop for Outside {
+    fn drop(&mut self) {
+        while let Some(id) = self.left.pop() {
+            self.dispatch.enter(&id);
+            self.dispatch.try_close(id);
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! Layer, service, response future and response body.
+//!
+//! The record is made before the inner service is called and travels with whatever the exchange
+//! has become; where it is dropped, it is emitted. This file reads no request.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, ready};
+
+use http::{Request, Response};
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::error::Error;
+use crate::plan::Plan;
+use crate::policy::Policy;
+use crate::record::{End, Record};
+
+/// Logs what a policy declares, one `tracing` event per log and exchange.
+///
+/// Clones share their pseudonym keys and counts. Two layers made from one policy do not share
+/// keys that are in memory only.
+#[derive(Clone)]
+pub struct PrivacyLogLayer {
+    plan: Arc<Plan>,
+}
+
+impl PrivacyLogLayer {
+    /// A layer that obeys this policy.
+    ///
+    /// # Errors
+    ///
+    /// When the keys of its pseudonyms cannot be had.
+    pub fn new(policy: &Policy) -> Result<Self, Error> {
+        Plan::new(policy).map(|plan| Self { plan: Arc::new(plan) })
+    }
+
+    /// How many values handlers have added under names that no log declares.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.plan.dropped.load(Ordering::Relaxed)
+    }
+}
+
+impl<S> Layer<S> for PrivacyLogLayer {
+    type Service = PrivacyLog<S>;
+
+    fn layer(&self, inner: S) -> PrivacyLog<S> {
+        PrivacyLog { inner, plan: Arc::clone(&self.plan) }
+    }
+}
+
+impl fmt::Debug for PrivacyLogLayer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("PrivacyLogLayer").field(&self.plan.reference).finish()
+    }
+}
+
+/// A service whose exchanges are logged as a policy declares.
+#[derive(Clone)]
+pub struct PrivacyLog<S> {
+    inner: S,
+    plan: Arc<Plan>,
+}
+
+impl<S> fmt::Debug for PrivacyLog<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("PrivacyLog").field(&self.plan.reference).finish()
+    }
+}
+
+impl<S, B, R> Service<Request<B>> for PrivacyLog<S>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+    R: Body,
+{
+    type Response = Response<ResponseBody<R>>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let mut record = Record::begin(&self.plan, &mut request);
+        let inner = polled(&mut record, || self.inner.call(request));
+        ResponseFuture { inner, record }
+    }
+}
+
+/// Runs a part of the exchange; a record that is dropped in the middle of it saw a panic.
+fn polled<T>(record: &mut Option<Record>, part: impl FnOnce() -> T) -> T {
+    if let Some(record) = record {
+        record.enter();
+    }
+    let result = part();
+    if let Some(record) = record {
+        record.leave();
+    }
+    result
+}
+
+pin_project! {
+    /// The response to come; dropped before, its exchange is `aborted`.
+    pub struct ResponseFuture<F> {
+        #[pin]
+        inner: F,
+        record: Option<Record>,
+    }
+}
+
+impl<F> fmt::Debug for ResponseFuture<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseFuture").finish_non_exhaustive()
+    }
+}
+
+impl<F, R, E> Future for ResponseFuture<F>
+where
+    F: Future<Output = Result<Response<R>, E>>,
+    R: Body,
+{
+    type Output = Result<Response<ResponseBody<R>>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let result = ready!(polled(this.record, || this.inner.poll(cx)));
+        let record = this.record.take();
+        Poll::Ready(match result {
+            Ok(response) => {
+                let record = record.and_then(|record| record.respond(&response));
+                Ok(response.map(|inner| ResponseBody { inner, record }))
+            }
+            Err(error) => {
+                if let Some(mut record) = record {
+                    record.fail(End::ServiceError);
+                }
+                Err(error)
+            }
+        })
+    }
+}
+
+pin_project! {
+    /// The inner body, unchanged; the exchange's record is emitted when it has ended.
+    pub struct ResponseBody<R> {
+        #[pin]
+        inner: R,
+        record: Option<Record>,
+    }
+}
+
+impl<R> fmt::Debug for ResponseBody<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseBody").finish_non_exhaustive()
+    }
+}
+
+impl<R: Default> Default for ResponseBody<R> {
+    /// A body of no exchange.
+    fn default() -> Self {
+        Self { inner: R::default(), record: None }
+    }
+}
+
+impl<R: Body> Body for ResponseBody<R> {
+    type Data = R::Data;
+    type Error = R::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<R::Data>, R::Error>>> {
+        let mut this = self.project();
+        let frame = ready!(polled(this.record, || this.inner.as_mut().poll_frame(cx)));
+        if let Some(mut record) = this.record.take() {
+            let more = note(&mut record, frame.as_ref(), || this.inner.is_end_stream());
+            *this.record = more.then_some(record);
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+/// Tells the record of a frame; whether there can be more.
+fn note<D: bytes::Buf, E>(
+    record: &mut Record,
+    frame: Option<&Result<Frame<D>, E>>,
+    is_end: impl FnOnce() -> bool,
+) -> bool {
+    match frame {
+        None => record.end_of_body(),
+        Some(Err(_)) => record.fail(End::BodyError),
+        Some(Ok(frame)) => {
+            let bytes = frame.data_ref().map_or(0, |data| data.remaining());
+            let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+            let last = is_end();
+            record.frame(bytes, frame.trailers_ref(), last);
+            return !last && !frame.is_trailers();
+        }
+    }
+    false
+}

@@ -1,0 +1,99 @@
+//! When a request started, as RFC 3339 text in UTC, no finer than declared.
+//!
+//! Rounding down happens on the milliseconds since the Unix epoch, so a precision of a day is
+//! midnight UTC. Times before 1970 are no times.
+
+use std::time::{Duration, SystemTime};
+
+/// Milliseconds since the Unix epoch.
+pub(crate) fn millis(now: SystemTime) -> Option<u64> {
+    let since = now.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    u64::try_from(since.as_millis()).ok()
+}
+
+pub(crate) fn floor(millis: u64, precision: Duration) -> u64 {
+    let step = u64::try_from(precision.as_millis()).unwrap_or(u64::MAX).max(1);
+    millis - millis % step
+}
+
+/// Appends `2026-01-31T23:59:59Z`, with three decimals when `precision` is not whole seconds.
+pub(crate) fn write(millis: u64, precision: Duration, out: &mut String) {
+    let millis = floor(millis, precision);
+    let seconds = millis / 1000;
+    let (year, month, day) = date(seconds / 86_400);
+    padded(year, 4, out);
+    for (mark, number) in [('-', month), ('-', day)] {
+        out.push(mark);
+        padded(number, 2, out);
+    }
+    for (mark, number) in
+        [('T', seconds / 3600 % 24), (':', seconds / 60 % 60), (':', seconds % 60)]
+    {
+        out.push(mark);
+        padded(number, 2, out);
+    }
+    if precision.subsec_nanos() != 0 {
+        out.push('.');
+        padded(millis % 1000, 3, out);
+    }
+    out.push('Z');
+}
+
+/// Proleptic Gregorian date of a day since 1970-01-01, counted in eras of 400 years from March.
+const fn date(days: u64) -> (u64, u64, u64) {
+    let days = days + 719_468;
+    let (era, of_era) = (days / 146_097, days % 146_097);
+    let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    let march = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * march + 2) / 5 + 1;
+    let month = if march < 10 { march + 3 } else { march - 9 };
+    (era * 400 + year + (month <= 2) as u64, month, day)
+}
+
+fn padded(number: u64, width: u32, out: &mut String) {
+    for place in (0..width).rev() {
+        let digit = number / 10_u64.pow(place) % 10;
+        out.push(char::from(b'0' + u8::try_from(digit).unwrap_or(0)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn text(millis: u64, precision: Duration) -> String {
+        let mut out = String::new();
+        write(millis, precision, &mut out);
+        out
+    }
+
+    #[test]
+    fn precision_rounds_down_in_utc() {
+        let at = 1_767_225_599_987; // 2025-12-31T23:59:59.987Z
+        for (precision, expected) in [
+            (1, "2025-12-31T23:59:59.987Z"),
+            (10, "2025-12-31T23:59:59.980Z"),
+            (1000, "2025-12-31T23:59:59Z"),
+            (60_000, "2025-12-31T23:59:00Z"),
+            (3_600_000, "2025-12-31T23:00:00Z"),
+            (86_400_000, "2025-12-31T00:00:00Z"),
+        ] {
+            assert_eq!(text(at, Duration::from_millis(precision)), expected);
+        }
+    }
+
+    #[test]
+    fn a_clock_before_1970_gives_no_time() {
+        assert_eq!(millis(SystemTime::UNIX_EPOCH - Duration::from_secs(1)), None);
+    }
+
+    proptest! {
+        #[test]
+        fn agrees_with_a_calendar_that_others_wrote(millis in 0..253_402_300_800_000_u64) {
+            let other = jiff::Timestamp::from_millisecond(millis.cast_signed()).unwrap();
+            prop_assert_eq!(text(millis, Duration::from_millis(1)), format!("{other:.3}"));
+        }
+    }
+}
