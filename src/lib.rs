@@ -12,6 +12,8 @@ mod event;
 mod field;
 mod forwarded;
 mod host;
+#[cfg(feature = "json-lines")]
+mod json_lines;
 mod key_file;
 mod language;
 mod middleware;
@@ -27,5 +29,8 @@ mod url;
 pub use app::{Consent, ErrorCode, FieldValue, LogFields, PeerAddr, Route};
 pub use error::Error;
 pub use field::{Address, AppTreatment, Field, Path, Referer, Status};
+#[cfg(feature = "json-lines")]
+pub use json_lines::{Flush, JsonLines, Options};
+pub use key_file::KeyFile;
 pub use middleware::{PrivacyLog, PrivacyLogLayer, ResponseBody, ResponseFuture};
 pub use policy::{Builder, Keys, LegalBasis, Log, Policy, Purpose, Signal};

@@ -1,0 +1,108 @@
+//! The demo service: what a visitor sends beside what is logged of it.
+//!
+//! `cargo run --example axum -- [--policy FILE] [--listen 127.0.0.1:3000] [--log-dir DIR]`
+//!
+//! Without `--log-dir` the records go to stdout as JSON lines, and nothing else does.
+
+#[path = "demo/args.rs"]
+mod args;
+#[path = "demo/page.rs"]
+mod page;
+#[path = "demo/routes.rs"]
+mod routes;
+#[path = "demo/visits.rs"]
+mod visits;
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use args::Args;
+use axum::extract::Extension;
+use axum::http::uri::Scheme;
+use tower_privacy_log::{Flush, JsonLines, Options, Policy, PrivacyLogLayer};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use visits::Visits;
+
+type Failure = Box<dyn std::error::Error>;
+
+/// How long open responses may go on after Ctrl-C.
+const GRACE: Duration = Duration::from_secs(5);
+
+fn main() -> ExitCode {
+    quiet_panics();
+    let result = args::parse(std::env::args().skip(1)).and_then(run);
+    if let Err(failure) = result {
+        eprintln!("{failure}");
+        return ExitCode::from(2);
+    }
+    ExitCode::SUCCESS
+}
+
+/// A panic's text can hold anything a request held: print where it was, not what it said.
+fn quiet_panics() {
+    std::panic::set_hook(Box::new(|panic| match panic.location() {
+        Some(place) => eprintln!("panicked at {}:{}", place.file(), place.line()),
+        None => eprintln!("panicked"),
+    }));
+}
+
+fn run(args: Args) -> Result<(), Failure> {
+    let policy = Policy::read(&args.policy)?;
+    let layer = PrivacyLogLayer::new(&policy)?;
+    let visits = Visits::default();
+    let flush = subscribe(args.log_dir.as_deref(), &policy, &visits)?;
+    let runtime = tokio::runtime::Runtime::new()?;
+    let result = runtime.block_on(serve(args.listen, layer, visits));
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    drop(flush);
+    result
+}
+
+/// The subscriber of the application: our records to a sink, and to the page.
+fn subscribe(folder: Option<&Path>, policy: &Policy, visits: &Visits) -> Result<Flush, Failure> {
+    let options = Options::default();
+    let (lines, flush) = match folder {
+        Some(folder) => JsonLines::to_folder(folder, policy, options)?,
+        None => JsonLines::to_writer(std::io::stdout(), options),
+    };
+    tracing_subscriber::registry().with(lines).with(visits.shown()).init();
+    Ok(flush)
+}
+
+async fn serve(listen: SocketAddr, layer: PrivacyLogLayer, visits: Visits) -> Result<(), Failure> {
+    let app = routes::router()
+        .layer(layer)
+        .layer(axum::middleware::from_fn(routes::consent))
+        .layer(Extension(Scheme::HTTP))
+        .layer(visits.watch())
+        .layer(Extension(visits));
+    let listener = tokio::net::TcpListener::bind(listen)
+        .await
+        .map_err(|error| format!("cannot listen on {listen}: {error}"))?;
+    eprintln!("listening on http://{}", listener.local_addr()?);
+    let app = app.into_make_service_with_connect_info::<SocketAddr>();
+    let server = axum::serve(listener, app).with_graceful_shutdown(stopped());
+    tokio::select! {
+        result = server => Ok(result?),
+        () = async { stopped().await; tokio::time::sleep(GRACE).await } => Ok(()),
+    }
+}
+
+/// Ctrl-C, or the signal by which containers stop.
+async fn stopped() {
+    let ctrl_c = async { tokio::signal::ctrl_c().await.unwrap_or_default() };
+    #[cfg(unix)]
+    let terminated = async {
+        use tokio::signal::unix::{SignalKind, signal};
+        match signal(SignalKind::terminate()) {
+            Ok(mut signals) => drop(signals.recv().await),
+            Err(_) => std::future::pending().await,
+        }
+    };
+    #[cfg(not(unix))]
+    let terminated = std::future::pending::<()>();
+    tokio::select! { () = ctrl_c => (), () = terminated => () }
+}
