@@ -29,7 +29,7 @@ use visits::Visits;
 type Failure = Box<dyn std::error::Error>;
 
 /// How long open responses may go on after Ctrl-C.
-const GRACE: Duration = Duration::from_secs(5);
+const GRACE: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
     quiet_panics();

@@ -268,8 +268,9 @@ async fn perform(
         Answer::Tunnel(status) => {
             spawn_local(echo(request));
             let head = self::answer(status, whole(0));
-            let upgrade = head.with("connection", "upgrade").with("upgrade", "echo");
-            Ok(upgrade.response(&seen))
+            let switches = status == 101;
+            let upgrade = |head: Head| head.with("connection", "upgrade").with("upgrade", "echo");
+            Ok(if switches { upgrade(head) } else { head }.response(&seen))
         }
     }
 }
@@ -393,4 +394,3 @@ impl Body for Outside {
         self.inner.as_ref().map_or(SizeHint::with_exact(0), |inner| inner.size_hint())
     }
 }
-
