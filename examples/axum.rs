@@ -21,7 +21,7 @@ use std::time::Duration;
 use args::Args;
 use axum::extract::Extension;
 use axum::http::uri::Scheme;
-use tower_privacy_log::{Flush, JsonLines, Options, Policy, PrivacyLogLayer};
+use tower_privacy_log::{CountBodyLayer, Flush, JsonLines, Options, Policy, PrivacyLogLayer};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use visits::Visits;
@@ -74,6 +74,7 @@ fn subscribe(folder: Option<&Path>, policy: &Policy, visits: &Visits) -> Result<
 
 async fn serve(listen: SocketAddr, layer: PrivacyLogLayer, visits: Visits) -> Result<(), Failure> {
     let app = routes::router()
+        .layer(CountBodyLayer)
         .layer(layer)
         .layer(axum::middleware::from_fn(routes::consent))
         .layer(Extension(Scheme::HTTP))

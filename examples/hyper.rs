@@ -45,7 +45,9 @@ async fn main() -> Result<(), Failure> {
         tokio::spawn(async move {
             let service = TowerToHyperService::new(service);
             // How a connection ends is in the record of its exchange.
-            let _ = Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
+            let _ = Builder::new(TokioExecutor::new())
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
         });
     }
 }
@@ -61,7 +63,8 @@ fn route(path: &str) -> Option<Route> {
 
 async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
     let known = route(request.uri().path()).is_some();
-    let (status, text) = if known { (StatusCode::OK, "hello\n") } else { (StatusCode::NOT_FOUND, "nothing here\n") };
+    let (status, text) =
+        if known { (StatusCode::OK, "hello\n") } else { (StatusCode::NOT_FOUND, "nothing here\n") };
     let mut response = Response::new(Full::from(text));
     *response.status_mut() = status;
     Ok(response)

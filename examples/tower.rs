@@ -18,9 +18,8 @@ async fn main() -> Result<(), Failure> {
     let (lines, _flush) = JsonLines::to_writer(std::io::stdout(), Options::default());
     tracing_subscriber::registry().with(lines).init();
 
-    let service = ServiceBuilder::new()
-        .layer(PrivacyLogLayer::new(&policy()?)?)
-        .service(service_fn(hello));
+    let service =
+        ServiceBuilder::new().layer(PrivacyLogLayer::new(&policy()?)?).service(service_fn(hello));
     let request = Request::get("/hello/ada?token=s3cr3t").extension(Route::new("/hello/{name}"));
     let response = service.oneshot(request.body(())?).await?;
     eprintln!("the service said: {}", response.status());

@@ -9,6 +9,14 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 /// Bytes of the longest IPv6 address with brackets and port.
 pub(crate) const LONGEST_NODE: usize = 53;
 
+/// What `X-Forwarded-For` holds: an address or, in the form of [`node`], one with a port.
+pub(crate) fn any_node(text: &[u8]) -> Option<IpAddr> {
+    match text {
+        [b'[', ..] | [_, b'.', ..] | [_, _, b'.', ..] | [_, _, _, b'.', ..] => node(text, is_port),
+        _ => ipv6(text).map(IpAddr::V6),
+    }
+}
+
 /// `IPv4` or `[IPv6]`, either with a port that `port` accepts.
 pub(crate) fn node(text: &[u8], port: fn(&[u8]) -> bool) -> Option<IpAddr> {
     let (address, rest) = match text {
@@ -23,7 +31,7 @@ pub(crate) fn node(text: &[u8], port: fn(&[u8]) -> bool) -> Option<IpAddr> {
 }
 
 fn bracketed(inner: &[u8]) -> Option<(IpAddr, &[u8])> {
-    let end = inner.iter().position(|byte| *byte == b']')?;
+    let end = inner.iter().rposition(|byte| *byte == b']')?;
     let (address, rest) = inner.split_at_checked(end)?;
     Some((IpAddr::V6(ipv6(address)?), rest.get(1..)?))
 }
@@ -49,27 +57,27 @@ fn ipv4(text: &[u8]) -> Option<(Ipv4Addr, &[u8])> {
     Some((Ipv4Addr::new(a, b, c, d), text))
 }
 
-/// A leading zero ends the octet, so that `01` fails on what follows.
 fn octet(text: &[u8]) -> Option<(u8, &[u8])> {
-    let (mut value, mut rest) = digit(text)?;
-    while let 1..=25 = value
-        && let Some((next, after)) = digit(rest)
-    {
-        (value, rest) = (value * 10 + next, after);
-    }
+    let (value, rest) = match text {
+        [a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9', rest @ ..] => {
+            (digit(*a) * 100 + digit(*b) * 10 + digit(*c), rest)
+        }
+        [a @ b'1'..=b'9', b @ b'0'..=b'9', rest @ ..] => (digit(*a) * 10 + digit(*b), rest),
+        [a @ b'0'..=b'9', rest @ ..] => (digit(*a), rest),
+        _ => return None,
+    };
     Some((u8::try_from(value).ok()?, rest))
 }
 
-fn digit(text: &[u8]) -> Option<(u16, &[u8])> {
-    let (first, rest) = text.split_first()?;
-    first.is_ascii_digit().then(|| (u16::from(first - b'0'), rest))
+fn digit(byte: u8) -> u16 {
+    u16::from(byte - b'0')
 }
 
 pub(crate) fn ipv6(text: &[u8]) -> Option<Ipv6Addr> {
     let mut groups = Groups::default();
     let mut rest = text;
-    if let Some(after) = text.strip_prefix(b"::") {
-        groups.gap = Some(0);
+    if let [b':', b':', after @ ..] = text {
+        groups.open()?;
         rest = after;
     }
     while !rest.is_empty() {
@@ -78,71 +86,91 @@ pub(crate) fn ipv6(text: &[u8]) -> Option<Ipv6Addr> {
     groups.address()
 }
 
+/// What was read so far: `before` a `::`, already in its place, and since.
 #[derive(Default)]
 struct Groups {
+    before: u128,
     bits: u128,
     count: u32,
-    gap: Option<u32>,
+    gap: bool,
 }
 
 impl Groups {
     fn read<'a>(&mut self, text: &'a [u8]) -> Option<&'a [u8]> {
         let (group, after) = group(text)?;
-        if let [b'.', ..] = after {
-            return self.read_ipv4(text);
-        }
-        self.push(u128::from(group), 1)?;
         match after {
-            [] => Some(after),
-            [b':', b':', rest @ ..] if self.gap.is_none() => {
-                self.gap = Some(self.count);
-                Some(rest)
-            }
+            [b'.', ..] => return self.read_ipv4(text),
+            _ => self.push(group),
+        }
+        match after {
+            [b':', b':', rest @ ..] => self.open().map(|()| rest),
             [b':', rest @ ..] if !rest.is_empty() => Some(rest),
+            [] => Some(after),
             _ => None,
         }
     }
 
+    fn push(&mut self, group: u32) {
+        self.bits = self.bits << 16 | u128::from(group);
+        self.count += 1;
+    }
+
     fn read_ipv4<'a>(&mut self, text: &'a [u8]) -> Option<&'a [u8]> {
         let (address, rest) = ipv4(text)?;
-        self.push(u128::from(address.to_bits()), 2)?;
+        self.bits = self.bits << 32 | u128::from(address.to_bits());
+        self.count += 2;
         rest.is_empty().then_some(rest)
     }
 
-    fn push(&mut self, bits: u128, groups: u32) -> Option<()> {
-        self.bits = self.bits << (16 * groups) | bits;
-        self.count += groups;
-        (self.count <= 8).then_some(())
+    fn open(&mut self) -> Option<()> {
+        if self.gap || self.count > 7 {
+            return None;
+        }
+        self.before = self.bits.checked_shl(128 - 16 * self.count).unwrap_or(0);
+        (self.bits, self.gap) = (0, true);
+        Some(())
     }
 
     fn address(&self) -> Option<Ipv6Addr> {
-        match self.gap {
-            None => (self.count == 8).then(|| Ipv6Addr::from_bits(self.bits)),
-            Some(gap) => (self.count < 8).then(|| self.spread(gap)),
-        }
-    }
-
-    fn spread(&self, gap: u32) -> Ipv6Addr {
-        let after = 16 * (self.count - gap);
-        let low = self.bits & !u128::MAX.checked_shl(after).unwrap_or(0);
-        let high = (self.bits >> after).checked_shl(128 - 16 * gap).unwrap_or(0);
-        Ipv6Addr::from_bits(high | low)
+        let whole = if self.gap { self.count < 8 } else { self.count == 8 };
+        whole.then(|| Ipv6Addr::from_bits(self.before | self.bits))
     }
 }
 
+/// One to four hexadecimal digits.
 fn group(text: &[u8]) -> Option<(u32, &[u8])> {
-    let (mut value, mut rest) = hex(text)?;
-    for _ in 1..4 {
-        let Some((next, after)) = hex(rest) else { break };
-        (value, rest) = (value << 4 | next, after);
+    let digit = |at: usize| text.get(at).and_then(|byte| HEX.get(usize::from(*byte)));
+    let digit = |at: usize| digit(at).map_or(NOT_HEX, |digit| *digit);
+    let (a, b) = (digit(0), digit(1));
+    if a == NOT_HEX {
+        return None;
     }
-    Some((value, rest))
+    if b == NOT_HEX {
+        return Some((a, text.get(1..)?));
+    }
+    let (c, ab) = (digit(2), a << 4 | b);
+    if c == NOT_HEX {
+        return Some((ab, text.get(2..)?));
+    }
+    match digit(3) {
+        NOT_HEX => Some((ab << 4 | c, text.get(3..)?)),
+        d => Some((ab << 8 | c << 4 | d, text.get(4..)?)),
+    }
 }
 
-fn hex(text: &[u8]) -> Option<(u32, &[u8])> {
-    let (first, rest) = text.split_first()?;
-    char::from(*first).to_digit(16).map(|value| (value, rest))
-}
+const NOT_HEX: u32 = 16;
+
+#[expect(clippy::indexing_slicing, reason = "a constant, so it would not compile")]
+const HEX: [u32; 256] = {
+    let (mut table, mut byte) = ([NOT_HEX; 256], 0u8);
+    while byte < 128 {
+        if let Some(value) = (byte as char).to_digit(16) {
+            table[byte as usize] = value;
+        }
+        byte += 1;
+    }
+    table
+};
 
 /// Writes an address as `Display` does, without its machinery.
 pub(crate) fn text(address: IpAddr, out: &mut [u8; 45]) -> &str {
@@ -161,56 +189,44 @@ struct Pen<'a> {
 }
 
 impl Pen<'_> {
-    fn push(&mut self, byte: u8) {
-        if let Some(slot) = self.out.get_mut(self.len) {
-            *slot = byte;
-            self.len += 1;
+    /// Writes all four bytes and keeps the first `len`.
+    fn put(&mut self, bytes: [u8; 4], len: usize) {
+        if let Some(slot) = self.out.get_mut(self.len..).and_then(<[u8]>::first_chunk_mut) {
+            *slot = bytes;
+            self.len += len;
         }
     }
 
     fn ipv4(&mut self, address: Ipv4Addr) {
-        let [a, b, c, d] = address.octets();
-        self.decimal(a);
-        for octet in [b, c, d] {
-            self.push(b'.');
-            self.decimal(octet);
+        for octet in address.octets() {
+            let digits = 1 + usize::from(octet > 9) + usize::from(octet > 99);
+            let dotted = DECIMAL.get(usize::from(octet)).copied().unwrap_or_default();
+            self.put(dotted, digits + 1);
         }
-    }
-
-    fn decimal(&mut self, octet: u8) {
-        if octet >= 100 {
-            self.push(b'0' + octet / 100);
-        }
-        if octet >= 10 {
-            self.push(b'0' + octet / 10 % 10);
-        }
-        self.push(b'0' + octet % 10);
+        self.len = self.len.saturating_sub(1);
     }
 
     fn ipv6(&mut self, address: Ipv6Addr) {
         if let Some(inner) = address.to_ipv4_mapped() {
-            self.all(b"::ffff:");
+            self.put(*b"::ff", 4);
+            self.put(*b"ff: ", 3);
             return self.ipv4(inner);
         }
         let segments = address.segments();
         match zeros(&segments) {
             Some((before, after)) => {
                 self.groups(before);
-                self.all(b"::");
+                self.put(*b"::  ", 2);
                 self.groups(after);
             }
             None => self.groups(&segments),
         }
     }
 
-    fn all(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|byte| self.push(*byte));
-    }
-
     fn groups(&mut self, segments: &[u16]) {
         for (at, segment) in segments.iter().enumerate() {
             if at > 0 {
-                self.push(b':');
+                self.put(*b":   ", 1);
             }
             self.hex(*segment);
         }
@@ -218,13 +234,36 @@ impl Pen<'_> {
 
     fn hex(&mut self, segment: u16) {
         let [high, low] = segment.to_be_bytes();
-        let digits = [high >> 4, high & 15, low >> 4, low & 15];
-        let start = digits.iter().position(|digit| *digit > 0).unwrap_or(3);
-        for digit in digits.iter().skip(start) {
-            self.push(if *digit < 10 { b'0' + digit } else { b'a' - 10 + digit });
+        let digit =
+            |value: u8| b"0123456789abcdef".get(usize::from(value & 15)).map_or(0, |digit| *digit);
+        let digits =
+            u32::from_be_bytes([digit(high >> 4), digit(high), digit(low >> 4), digit(low)]);
+        match segment {
+            0..=0xf => self.put((digits << 24).to_be_bytes(), 1),
+            0x10..=0xff => self.put((digits << 16).to_be_bytes(), 2),
+            0x100..=0xfff => self.put((digits << 8).to_be_bytes(), 3),
+            0x1000.. => self.put(digits.to_be_bytes(), 4),
         }
     }
 }
+
+/// Every octet with the dot that follows it.
+#[expect(clippy::indexing_slicing, reason = "a constant, so it would not compile")]
+const DECIMAL: [[u8; 4]; 256] = {
+    let (mut table, mut octet) = ([[b'.'; 4]; 256], 0u8);
+    loop {
+        let (a, b, c) = (b'0' + octet / 100, b'0' + octet / 10 % 10, b'0' + octet % 10);
+        table[octet as usize] = match octet {
+            0..=9 => [c, b'.', b'.', b'.'],
+            10..=99 => [b, c, b'.', b'.'],
+            100.. => [a, b, c, b'.'],
+        };
+        match octet.checked_add(1) {
+            Some(next) => octet = next,
+            None => break table,
+        }
+    }
+};
 
 /// What stands before and after the first of the longest runs of two or more zero groups.
 fn zeros(segments: &[u16; 8]) -> Option<(&[u16], &[u16])> {
@@ -236,4 +275,100 @@ fn zeros(segments: &[u16; 8]) -> Option<(&[u16], &[u16])> {
         }
     }
     Some((segments.get(..end.checked_sub(longest)?)?, segments.get(end..)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn written(address: IpAddr) -> String {
+        text(address, &mut [0; 45]).to_owned()
+    }
+
+    fn standard(text: &[u8]) -> Option<IpAddr> {
+        str::from_utf8(text).ok()?.parse().ok()
+    }
+
+    fn near_addresses() -> impl Strategy<Value = String> {
+        let part = prop::sample::select(vec![
+            "::", ":", ":", ":", ".", ".", "0", "1", "00", "25", "255", "256", "ffff", "abcd",
+            "12345", "g", "F", "1.2.3.4", "%",
+        ]);
+        prop::collection::vec(part, 0..18).prop_map(|parts| parts.concat())
+    }
+
+    // Segments of few values, so that runs of zeros are as common as they are in life.
+    fn sparse() -> impl Strategy<Value = Ipv6Addr> {
+        let segment =
+            prop_oneof![4 => Just(0u16), 1 => Just(0xffff), 1 => any::<u16>(), 1 => 0..0x100u16];
+        prop::array::uniform8(segment).prop_map(Ipv6Addr::from)
+    }
+
+    #[test]
+    fn every_run_of_zeros_is_written_as_the_standard_library_does() {
+        for mask in 0..=255u8 {
+            let segments: [u16; 8] =
+                std::array::from_fn(|at| if mask >> at & 1 == 1 { 0xab } else { 0 });
+            let address = IpAddr::from(segments);
+            assert_eq!(written(address), address.to_string());
+            assert_eq!(plain(address.to_string().as_bytes()), Some(address));
+        }
+    }
+
+    #[test]
+    fn every_octet_and_every_group_is_written_and_read() {
+        for group in 0..=u16::MAX {
+            let [high, low] = group.to_be_bytes();
+            for address in [
+                IpAddr::from([high, low, low, high]),
+                IpAddr::from([group, 1, 2, 3, 4, 5, 6, group]),
+            ] {
+                assert_eq!(written(address), address.to_string());
+                assert_eq!(plain(written(address).as_bytes()), Some(address));
+            }
+        }
+    }
+
+    #[test]
+    fn the_longest_texts_fit() {
+        for text in
+            ["255.255.255.255", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "::ffff:255.255.255.255"]
+        {
+            assert_eq!(written(text.parse().expect("an address")), text);
+        }
+        let longest = "[ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255]:65535";
+        assert_eq!(longest.len(), LONGEST_NODE);
+        assert!(any_node(longest.as_bytes()).is_some());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+        #[test]
+        fn addresses_are_written_as_the_standard_library_does(ipv4: Ipv4Addr, ipv6: Ipv6Addr, sparse in sparse()) {
+            for address in [IpAddr::V4(ipv4), IpAddr::V6(ipv6), IpAddr::V6(sparse), IpAddr::V6(ipv4.to_ipv6_mapped())] {
+                prop_assert_eq!(written(address), address.to_string());
+                prop_assert_eq!(plain(address.to_string().as_bytes()), Some(address));
+            }
+        }
+
+        #[test]
+        fn text_is_read_as_the_standard_library_does(near in near_addresses(), bytes in prop::collection::vec(any::<u8>(), 0..20)) {
+            prop_assert_eq!(plain(near.as_bytes()), standard(near.as_bytes()), "{}", near);
+            prop_assert_eq!(plain(&bytes), standard(&bytes));
+        }
+
+        #[test]
+        fn a_node_is_an_address_and_a_port(near in near_addresses(), port in "(:[0-9]{0,6})?") {
+            let is_port = port.is_empty() || matches!(port.len(), 2..=6);
+            let ipv4 = near.parse::<Ipv4Addr>().ok().map(IpAddr::V4);
+            let ipv6 = near.parse::<Ipv6Addr>().ok().map(IpAddr::V6);
+            prop_assert_eq!(any_node(format!("[{near}]{port}").as_bytes()), ipv6.filter(|_| is_port));
+            if near.parse::<Ipv4Addr>().is_ok() {
+                prop_assert_eq!(any_node(format!("{near}{port}").as_bytes()), ipv4.filter(|_| is_port));
+            }
+        }
+    }
 }

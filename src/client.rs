@@ -14,8 +14,9 @@ use crate::{address, forwarded};
 
 const ELEMENTS: usize = 32;
 const INSTANCES: usize = 64;
+/// All bytes that a walk may pass over, and those of them that are elements.
 const BYTES: usize = 8192;
-const TEXT: usize = 2048;
+const TEXT: usize = 512;
 
 /// Where the client's address is read from; the policy keeps the header's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,8 +79,7 @@ impl Clients {
         }
         match self.source {
             Source::Peer => Ok(peer),
-            Source::XForwardedFor => self.walk(peer, values, hop),
-            Source::Forwarded => self.walk(peer, values, forwarded::hop),
+            Source::XForwardedFor | Source::Forwarded => self.walk(peer, values),
             Source::Single => single(values).map(|address| canonical(address, &self.nat64)),
         }
     }
@@ -88,14 +88,14 @@ impl Clients {
         &self,
         peer: IpAddr,
         values: impl DoubleEndedIterator<Item = &'a [u8]>,
-        hop: Hop<'a>,
     ) -> Result<IpAddr, Unknown> {
-        let mut walk = Walk { client: peer, elements: ELEMENTS, bytes: BYTES, text: TEXT };
+        let quoted = self.source == Source::Forwarded;
+        let mut walk = Walk { client: peer, elements: ELEMENTS, bytes: BYTES, text: TEXT, quoted };
         for (count, value) in values.rev().enumerate() {
             if count == INSTANCES {
                 return Err(Unknown::TooMany);
             }
-            if self.pass(&mut walk, value, hop)? {
+            if self.pass(&mut walk, value)? {
                 break;
             }
         }
@@ -103,13 +103,10 @@ impl Clients {
     }
 
     /// Walks one header instance; true when it held the client.
-    fn pass<'a>(&self, walk: &mut Walk, value: &'a [u8], hop: Hop<'a>) -> Result<bool, Unknown> {
-        let mut rest = Rest::last(value, walk.bytes);
-        walk.bytes = walk.bytes.saturating_sub(value.len());
-        while rest.element()? {
-            let before = rest.text.len();
-            walk.client = canonical(rest.read(hop)?, &self.nat64);
-            walk.spend(before - rest.text.len())?;
+    fn pass(&self, walk: &mut Walk, value: &[u8]) -> Result<bool, Unknown> {
+        let mut rest = walk.enter(value);
+        while rest.skip_empty()? {
+            walk.client = canonical(walk.read(&mut rest)?, &self.nat64);
             if !self.trusted.contains(walk.client) {
                 return Ok(true);
             }
@@ -118,22 +115,31 @@ impl Clients {
     }
 }
 
-/// Reads the last element: its address, and what stands before it.
-type Hop<'a> = fn(&'a [u8]) -> Result<(IpAddr, &'a [u8]), Unknown>;
-
 /// The last party seen, and what may still be read.
 struct Walk {
     client: IpAddr,
     elements: usize,
     bytes: usize,
     text: usize,
+    quoted: bool,
 }
 
 impl Walk {
-    fn spend(&mut self, text: usize) -> Result<(), Unknown> {
+    fn enter<'a>(&mut self, value: &'a [u8]) -> Rest<'a> {
+        let at = value.len().saturating_sub(self.bytes);
+        let text = value.get(at..).unwrap_or_default();
+        self.bytes -= text.len();
+        Rest { text, cut: at > 0 }
+    }
+
+    fn read(&mut self, rest: &mut Rest) -> Result<IpAddr, Unknown> {
         self.elements = self.elements.checked_sub(1).ok_or(Unknown::TooMany)?;
-        self.text = self.text.checked_sub(text).ok_or(Unknown::TooLong)?;
-        Ok(())
+        let (address, before) =
+            if self.quoted { forwarded::hop(rest.text, self.text)? } else { hop(rest.text)? };
+        let read = rest.text.len() - before.len();
+        self.text = self.text.checked_sub(read).ok_or(Unknown::TooLong)?;
+        rest.end_element(before)?;
+        Ok(address)
     }
 }
 
@@ -144,37 +150,31 @@ struct Rest<'a> {
 }
 
 impl<'a> Rest<'a> {
-    fn last(value: &'a [u8], bytes: usize) -> Self {
-        let at = value.len().saturating_sub(bytes);
-        Self { text: value.get(at..).unwrap_or_default(), cut: at > 0 }
-    }
-
-    /// Skips empty elements; true when another element follows.
-    fn element(&mut self) -> Result<bool, Unknown> {
-        self.text = trim(self.text, |byte| is_blank(byte) | (byte == b','));
+    /// True when another element follows.
+    fn skip_empty(&mut self) -> Result<bool, Unknown> {
+        self.text = trim(self.text, is_blank_or_comma);
         self.more()
     }
 
-    fn read(&mut self, hop: Hop<'a>) -> Result<IpAddr, Unknown> {
-        let (address, before) = hop(self.text)?;
+    fn end_element(&mut self, before: &'a [u8]) -> Result<(), Unknown> {
         self.text = trim(before, is_blank);
-        match self.more()? && self.text.last() != Some(&b',') {
-            true => Err(Unknown::NotAnAddress),
-            false => Ok(address),
+        if self.more()? && self.text.last() != Some(&b',') {
+            return Err(Unknown::NotAnAddress);
         }
+        Ok(())
     }
 
-    fn more(&self) -> Result<bool, Unknown> {
-        match self.text.is_empty() && self.cut {
-            true => Err(Unknown::TooLong),
-            false => Ok(!self.text.is_empty()),
+    const fn more(&self) -> Result<bool, Unknown> {
+        if self.text.is_empty() && self.cut {
+            return Err(Unknown::TooLong);
         }
+        Ok(!self.text.is_empty())
     }
 }
 
 fn hop(rest: &[u8]) -> Result<(IpAddr, &[u8]), Unknown> {
-    let (before, word) = last_word(rest).ok_or(Unknown::NotAnAddress)?;
-    match address::node(word, address::is_port).or_else(|| address::ipv6(word).map(IpAddr::V6)) {
+    let (before, word) = last_word(rest);
+    match address::any_node(word) {
         Some(address) => Ok((address, before)),
         None => Err(not_an_address(word)),
     }
@@ -188,15 +188,13 @@ pub(crate) fn not_an_address(node: &[u8]) -> Unknown {
     }
 }
 
-/// No part of an address, with brackets and port, is a comma or below; more bytes than the longest
-/// one has are not looked at.
-fn last_word(rest: &[u8]) -> Option<(&[u8], &[u8])> {
-    let from = rest.len().saturating_sub(address::LONGEST_NODE + 1);
-    match rest.get(from..)?.iter().rposition(|byte| *byte <= b',') {
-        Some(at) => rest.split_at_checked(from + at + 1),
-        None if from == 0 => Some((&[], rest)),
-        None => None,
-    }
+/// No part of an address, with brackets and port, is a comma or below. Of a word that is too long
+/// the rest stays before it, where neither an element nor a value may start.
+fn last_word(rest: &[u8]) -> (&[u8], &[u8]) {
+    let (left, window) = rest.split_at(rest.len().saturating_sub(address::LONGEST_NODE));
+    let part = |byte| byte > b',';
+    let before = trim_by::<1>(trim_by::<8>(window, part), part);
+    rest.split_at(left.len() + before.len())
 }
 
 fn single<'a>(mut values: impl Iterator<Item = &'a [u8]>) -> Result<IpAddr, Unknown> {
@@ -207,24 +205,38 @@ fn single<'a>(mut values: impl Iterator<Item = &'a [u8]>) -> Result<IpAddr, Unkn
     if value.len() > BYTES {
         return Err(Unknown::TooLong);
     }
-    let (before, word) = last_word(trim(value, is_blank)).ok_or(Unknown::NotAnAddress)?;
+    let (before, word) = last_word(trim(value, is_blank));
     match address::plain(word) {
         Some(address) if trim(before, is_blank).is_empty() => Ok(address),
         _ => Err(not_an_address(word)),
     }
 }
 
-fn is_blank(byte: u8) -> bool {
-    (byte == b' ') | (byte == b'\t')
+const fn is_blank(byte: u8) -> bool {
+    byte == b' ' || byte == b'\t'
 }
 
-/// Wide steps first: the compiler compares a whole chunk at once, which is what keeps kilobytes of
-/// blanks and commas cheap.
-fn trim(text: &[u8], skip: impl Fn(u8) -> bool + Copy) -> &[u8] {
+#[expect(
+    clippy::needless_bitwise_bool,
+    reason = "only branch-free is it compared for a chunk at once, ten times faster"
+)]
+const fn is_blank_or_comma(byte: u8) -> bool {
+    (byte == b' ') | (byte == b'\t') | (byte == b',')
+}
+
+/// Few bytes singly, many in wide steps: the compiler compares a whole chunk at once, which is what
+/// keeps kilobytes of blanks and commas cheap.
+fn trim(mut text: &[u8], skip: impl Fn(u8) -> bool + Copy) -> &[u8] {
+    for _ in 0..4 {
+        match text {
+            [before @ .., byte] if skip(*byte) => text = before,
+            _ => return text,
+        }
+    }
     trim_by::<1>(trim_by::<8>(trim_by::<32>(text, skip), skip), skip)
 }
 
-fn trim_by<const N: usize>(mut text: &[u8], skip: impl Fn(u8) -> bool) -> &[u8] {
+pub(crate) fn trim_by<const N: usize>(mut text: &[u8], skip: impl Fn(u8) -> bool) -> &[u8] {
     while let Some((before, chunk)) = text.split_last_chunk::<N>()
         && chunk.iter().fold(true, |all, byte| all & skip(*byte))
     {
@@ -238,20 +250,27 @@ fn trim_by<const N: usize>(mut text: &[u8], skip: impl Fn(u8) -> bool) -> &[u8] 
 /// would be `0.0.0.1`. The longest prefix that matches decides, the operator's before ours.
 pub(crate) fn canonical(address: IpAddr, nat64: &[Nat64]) -> IpAddr {
     match address {
-        IpAddr::V6(inner) => {
-            embedding(inner, nat64).map_or(address, |found| found.ipv4(inner).into())
-        }
         IpAddr::V4(_) => address,
+        IpAddr::V6(inner) => unwrap(inner, nat64),
     }
 }
 
-fn embedding(address: Ipv6Addr, nat64: &[Nat64]) -> Option<Embedding> {
-    let operator =
-        || nat64.iter().filter(|prefix| prefix.0.holds(address)).max_by_key(|prefix| prefix.0.len);
-    let built_in = |list: &[Embedding]| list.iter().find(|prefix| prefix.holds(address)).copied();
-    built_in(&[MAPPED, WELL_KNOWN])
-        .or_else(|| operator().map(|prefix| prefix.0))
-        .or_else(|| built_in(&[TEREDO, SIX_TO_FOUR]))
+fn unwrap(address: Ipv6Addr, nat64: &[Nat64]) -> IpAddr {
+    match embedding(address, nat64) {
+        Some(found) => IpAddr::V4(found.ipv4(address)),
+        None => IpAddr::V6(address),
+    }
+}
+
+fn embedding(address: Ipv6Addr, nat64: &[Nat64]) -> Option<&Embedding> {
+    let bits = address.to_bits();
+    let built_in = |prefix: &'static Embedding| prefix.holds(bits).then_some(prefix);
+    let operator = nat64.iter().map(|prefix| &prefix.0).filter(|prefix| prefix.holds(bits));
+    built_in(&MAPPED)
+        .or_else(|| built_in(&WELL_KNOWN))
+        .or_else(|| operator.max_by_key(|prefix| prefix.len))
+        .or_else(|| built_in(&TEREDO))
+        .or_else(|| built_in(&SIX_TO_FOUR))
 }
 
 /// A prefix under which an operator's NAT64 embeds IPv4 addresses (RFC 6052).
@@ -288,8 +307,8 @@ const TEREDO: Embedding = Embedding { bits: 0x2001_0000 << 96, len: 32, teredo: 
 const SIX_TO_FOUR: Embedding = Embedding { bits: 0x2002 << 112, len: 16, teredo: false };
 
 impl Embedding {
-    fn holds(&self, address: Ipv6Addr) -> bool {
-        (address.to_bits() ^ self.bits) & high_bits(self.len) == 0
+    fn holds(&self, bits: u128) -> bool {
+        (bits ^ self.bits) & high_bits(self.len) == 0
     }
 
     fn ipv4(&self, address: Ipv6Addr) -> Ipv4Addr {
@@ -377,7 +396,7 @@ impl Trusted {
     }
 }
 
-fn is_within<T: Ord>(ranges: &[(T, T)], point: T) -> bool {
+fn is_within<T: Ord + Copy>(ranges: &[(T, T)], point: T) -> bool {
     let after = ranges.partition_point(|(first, _)| *first <= point);
     let range = after.checked_sub(1).and_then(|at| ranges.get(at));
     range.is_some_and(|(_, last)| point <= *last)
@@ -389,8 +408,627 @@ fn canonical_net(prefix: IpNet, nat64: &[Nat64]) -> Option<IpNet> {
         Some(found) if found.len <= net.prefix_len() => {
             let len = found.fixed(net.prefix_len());
             let ipv4 = Ipv4Net::new(found.ipv4(net.network()), len).ok()?;
-            (len > 0 || found == MAPPED).then_some(IpNet::V4(ipv4))
+            (len > 0 || *found == MAPPED).then_some(IpNet::V4(ipv4))
         }
         _ => Some(prefix),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    use super::*;
+
+    fn address(text: &str) -> IpAddr {
+        text.parse().expect("an address")
+    }
+
+    fn nets(list: &[&str]) -> Vec<IpNet> {
+        list.iter().map(|net| net.parse().expect("a prefix")).collect()
+    }
+
+    fn nat64(list: &[&str]) -> Vec<Nat64> {
+        list.iter()
+            .map(|net| Nat64::new(net.parse().expect("a prefix")).expect("a NAT64 prefix"))
+            .collect()
+    }
+
+    fn clients(source: Source, trusted: &[&str]) -> Clients {
+        Clients::new(source, nets(trusted), [])
+    }
+
+    fn ask(source: Source, values: &[&str]) -> Result<IpAddr, Unknown> {
+        let clients = clients(source, &["10.0.0.0/8", "2001:db8:ff::/48"]);
+        clients.resolve(address("10.0.0.1"), values.iter().map(|value| value.as_bytes()))
+    }
+
+    fn listed(values: &[&str]) -> Result<IpAddr, Unknown> {
+        ask(Source::XForwardedFor, values)
+    }
+
+    fn single(values: &[&str]) -> Result<IpAddr, Unknown> {
+        ask(Source::Single, values)
+    }
+
+    fn forwarded(values: &[&str]) -> Result<IpAddr, Unknown> {
+        ask(Source::Forwarded, values)
+    }
+
+    fn strings(value: &Value) -> Vec<&str> {
+        value.as_array().expect("a list").iter().map(|item| item.as_str().expect("text")).collect()
+    }
+
+    fn check_vectors(source: Source, json: &str) {
+        let vectors: Vec<Value> = serde_json::from_str(json).expect("vectors");
+        for vector in vectors {
+            let clients = clients(source, &strings(&vector["trusted"]));
+            let peer = address(vector["peer"].as_str().expect("text"));
+            let headers = strings(&vector["headers"]);
+            let found = clients.resolve(peer, headers.iter().map(|header| header.as_bytes()));
+            assert_eq!(found.ok(), vector["expect"].as_str().map(address), "{vector}");
+        }
+    }
+
+    #[test]
+    fn the_vectors_of_both_lists_hold() {
+        check_vectors(Source::XForwardedFor, include_str!("../tests/vectors/x_forwarded_for.json"));
+        check_vectors(Source::Forwarded, include_str!("../tests/vectors/forwarded.json"));
+    }
+
+    #[test]
+    fn the_vectors_of_addresses_hold() {
+        let json = include_str!("../tests/vectors/client_address.json");
+        for vector in serde_json::from_str::<Vec<Value>>(json).expect("vectors") {
+            let text = |key: &str| address(vector[key].as_str().expect("text"));
+            let canonical = canonical(text("input"), &nat64(&strings(&vector["nat64_prefixes"])));
+            assert_eq!(canonical, text("canonical"), "{vector}");
+            assert_eq!(truncate(canonical, 24, 48), text("truncate_24_48"), "{vector}");
+            assert_eq!(truncate(canonical, 16, 32), text("truncate_16_32"), "{vector}");
+        }
+    }
+
+    // RFC 6052 §2.4 lists 192.0.2.33 under each length.
+    #[test]
+    fn every_length_of_rfc_6052_gives_its_example_back() {
+        for (prefix, embedded) in [
+            ("2001:db8::/32", "2001:db8:c000:221::"),
+            ("2001:db8:100::/40", "2001:db8:1c0:2:21::"),
+            ("2001:db8:122::/48", "2001:db8:122:c000:2:2100::"),
+            ("2001:db8:122:300::/56", "2001:db8:122:3c0:0:221::"),
+            ("2001:db8:122:344::/64", "2001:db8:122:344:c0:2:2100::"),
+            ("2001:db8:122:344::/96", "2001:db8:122:344::192.0.2.33"),
+        ] {
+            assert_eq!(
+                canonical(address(embedded), &nat64(&[prefix])),
+                address("192.0.2.33"),
+                "{prefix}"
+            );
+            assert_eq!(canonical(address(embedded), &[]), address(embedded), "{prefix}");
+        }
+    }
+
+    #[test]
+    fn only_the_lengths_of_rfc_6052_make_a_nat64_prefix() {
+        for len in 0..=128 {
+            let net =
+                Ipv6Net::new("2001:db8::".parse().expect("an address"), len).expect("a prefix");
+            assert_eq!(
+                Nat64::new(net).is_some(),
+                matches!(len, 32 | 40 | 48 | 56 | 64 | 96),
+                "{len}"
+            );
+        }
+        assert_eq!(Nat64::new("2001:db8:0:0:100::/96".parse().expect("a prefix")), None);
+    }
+
+    #[test]
+    fn the_longest_nat64_prefix_decides() {
+        let both = ["2001:db8::/32", "2001:db8:122:344::/96"];
+        for list in [both, [both[1], both[0]]] {
+            let found = canonical(address("2001:db8:122:344::192.0.2.33"), &nat64(&list));
+            assert_eq!(found, address("192.0.2.33"));
+        }
+    }
+
+    #[test]
+    fn local_use_nat64_is_unwrapped_only_when_declared() {
+        let embedded = address("64:ff9b:1:fffe::192.0.2.33");
+        assert_eq!(canonical(embedded, &[]), embedded);
+        assert_eq!(canonical(embedded, &nat64(&["64:ff9b:1:fffe::/96"])), address("192.0.2.33"));
+    }
+
+    #[test]
+    fn neighbours_of_the_embeddings_stay_ipv6() {
+        for text in [
+            "::1",
+            "::",
+            "::192.0.2.33",
+            "::fffe:c000:221",
+            "::1:ffff:c000:221",
+            "64:ff9b:0:0:0:1:c000:221",
+        ] {
+            assert_eq!(canonical(address(text), &[]), address(text));
+        }
+        for text in
+            ["2001:1::1", "2000:ffff::1", "2003::1", "64:ff9c::c000:221", "fe80::5efe:c000:221"]
+        {
+            assert_eq!(canonical(address(text), &[]), address(text));
+        }
+    }
+
+    #[test]
+    fn a_prefix_of_any_length_truncates_without_panic() {
+        assert_eq!(truncate(address("255.1.2.3"), 0, 0), address("0.0.0.0"));
+        assert_eq!(truncate(address("ffff::1"), 0, 0), address("::"));
+        assert_eq!(truncate(address("255.1.2.3"), 32, 128), address("255.1.2.3"));
+        assert_eq!(truncate(address("255.1.2.3"), 255, 255), address("255.1.2.3"));
+        assert_eq!(truncate(address("ffff::1"), 255, 255), address("ffff::1"));
+        assert_eq!(truncate(address("255.255.255.255"), 9, 0), address("255.128.0.0"));
+        assert_eq!(
+            truncate(address("ffff:ffff:ffff:ffff::"), 0, 65),
+            address("ffff:ffff:ffff:ffff::")
+        );
+        assert_eq!(truncate(address("ffff:ffff::"), 0, 17), address("ffff:8000::"));
+    }
+
+    #[test]
+    fn a_trusted_prefix_means_the_canonical_addresses_inside_it() {
+        let prefixes = nat64(&["2001:db8:64::/96", "2001:db8:122:300::/56"]);
+        for (prefix, inside, outside) in [
+            ("::ffff:10.0.0.0/104", "10.255.0.1", "11.0.0.0"),
+            ("::ffff:0:0/96", "203.0.113.1", "2001:db8::1"),
+            ("64:ff9b::10.1.0.0/112", "10.1.255.255", "10.2.0.0"),
+            ("2001:db8:64::10.1.2.3/128", "10.1.2.3", "10.1.2.4"),
+            ("2002:c633:6400::/40", "198.51.100.9", "198.51.101.9"),
+            ("2002:c633:6407:1::/64", "198.51.100.7", "198.51.100.8"),
+            ("2001:0:4136:e378:8000:63bf:3fff:fd00/120", "192.0.2.45", "192.0.3.45"),
+            ("2001:db8:122:30a:10::/76", "10.31.255.255", "10.32.0.0"),
+            ("2001:db8:122:30a::/68", "10.255.255.255", "11.0.0.0"),
+            ("2001:db8:122:3c0:0:221::/104", "192.0.2.33", "192.0.2.32"),
+            ("::/0", "2a00::1", "10.0.0.1"),
+            ("2000::/3", "2a00::1", "192.0.2.43"),
+            ("10.0.0.7/8", "10.200.0.1", "9.255.255.255"),
+            ("0.0.0.0/0", "255.255.255.255", "::"),
+            ("2001:db8:ff::/48", "2001:db8:ff:ffff:ffff:ffff:ffff:ffff", "2001:db8:100::"),
+        ] {
+            let trusted = Trusted::new(nets(&[prefix]), &prefixes);
+            assert!(trusted.contains(address(inside)), "{prefix} {inside}");
+            assert!(!trusted.contains(address(outside)), "{prefix} {outside}");
+        }
+    }
+
+    #[test]
+    fn a_prefix_that_fixes_no_embedded_bit_does_not_trust_all_of_ipv4() {
+        for prefix in
+            ["2002::/16", "2001::/32", "2001:0:4136:e378::/64", "64:ff9b::/96", "2001:db8:64::/96"]
+        {
+            let trusted = Trusted::new(nets(&[prefix]), &nat64(&["2001:db8:64::/96"]));
+            for text in ["0.0.0.0", "10.0.0.1", "255.255.255.255"] {
+                assert!(!trusted.contains(address(text)), "{prefix} {text}");
+            }
+        }
+    }
+
+    #[test]
+    fn nobody_is_trusted_by_default() {
+        let none = Trusted::new([], &[]);
+        assert!(!none.contains(address("0.0.0.0")) && !none.contains(address("::")));
+    }
+
+    /// An iterator that nobody may touch.
+    struct Untouched;
+
+    impl Iterator for Untouched {
+        type Item = &'static [u8];
+        fn next(&mut self) -> Option<Self::Item> {
+            panic!("looked at")
+        }
+    }
+
+    impl DoubleEndedIterator for Untouched {
+        fn next_back(&mut self) -> Option<Self::Item> {
+            panic!("looked at")
+        }
+    }
+
+    #[test]
+    fn an_untrusted_peer_is_the_client_and_no_value_is_looked_at() {
+        for source in [Source::Peer, Source::XForwardedFor, Source::Forwarded, Source::Single] {
+            let found =
+                clients(source, &["10.0.0.0/8"]).resolve(address("::ffff:11.0.0.1"), Untouched);
+            assert_eq!(found, Ok(address("11.0.0.1")));
+        }
+        let found = clients(Source::Peer, &["0.0.0.0/0"]).resolve(address("10.0.0.1"), Untouched);
+        assert_eq!(found, Ok(address("10.0.0.1")));
+    }
+
+    #[test]
+    fn the_peer_is_canonical_before_it_is_trusted() {
+        let clients = clients(Source::XForwardedFor, &["10.0.0.0/8"]);
+        for peer in ["10.0.0.1", "::ffff:10.0.0.1", "64:ff9b::10.0.0.1", "2002:a00:1::1"] {
+            let found = clients.resolve(address(peer), [&b"::ffff:198.51.100.7"[..]].into_iter());
+            assert_eq!(found, Ok(address("198.51.100.7")), "{peer}");
+        }
+    }
+
+    #[test]
+    fn an_element_is_an_address_with_or_without_a_port() {
+        for (value, expected) in [
+            ("198.51.100.7", "198.51.100.7"),
+            ("198.51.100.7:1", "198.51.100.7"),
+            ("198.51.100.7:65535", "198.51.100.7"),
+            ("\t 198.51.100.7 \t", "198.51.100.7"),
+            ("2001:db8::7", "2001:db8::7"),
+            ("2001:DB8::7", "2001:db8::7"),
+            ("[2001:db8::7]", "2001:db8::7"),
+            ("[2001:db8::7]:443", "2001:db8::7"),
+            ("[::ffff:198.51.100.7]:443", "198.51.100.7"),
+            ("::ffff:c633:6407", "198.51.100.7"),
+            ("2002:c633:6407::1", "198.51.100.7"),
+            (
+                "[2001:db8:ff01:ffff:ffff:ffff:255.255.255.255]:65535",
+                "2001:db8:ff01:ffff:ffff:ffff:ffff:ffff",
+            ),
+            (
+                "[abcd:ef01:2345:6789:abcd:ef01:255.255.255.255]:65535",
+                "abcd:ef01:2345:6789:abcd:ef01:ffff:ffff",
+            ),
+            ("::", "::"),
+            ("1::", "1::"),
+            ("1:2:3:4:5:6:198.51.100.7", "1:2:3:4:5:6:c633:6407"),
+        ] {
+            assert_eq!(listed(&[value]), Ok(address(expected)), "{value}");
+        }
+    }
+
+    #[test]
+    fn anything_else_stops_the_walk() {
+        for last in [
+            "garbage",
+            "0[abcd:ef01:2345:6789:abcd:ef01:255.255.255.255]:65535",
+            "0000000000000000000000000000000000000000000000198.51.100.7",
+            "fe80::1%eth0",
+            "fe80::1%251",
+            "[fe80::1%eth0]",
+            "198.51.100.07",
+            "198.51.100.007",
+            "127.1",
+            "3325256711",
+            "0x7f.0.0.1",
+            "198.51.100.256",
+            "198.51.100",
+            "198.51.100.7.",
+            ".198.51.100.7",
+            "198.51.100.7.1",
+            "198.51.100.7:",
+            "198.51.100.7:123456",
+            "198.51.100.7:-1",
+            "198.51.100.7:+1",
+            "198.51.100.7:80:80",
+            "198.51.100.7/32",
+            "\"198.51.100.7\"",
+            "'198.51.100.7'",
+            "for=198.51.100.7",
+            "[198.51.100.7]",
+            "[2001:db8::7",
+            "2001:db8::7]",
+            "[2001:db8::7]443",
+            "[2001:db8::7]:",
+            "[]",
+            "[",
+            "]",
+            "[[::1]]",
+            "2001:db8::7:80:1:2:3:4:5",
+            "1::2::3",
+            ":::",
+            ":",
+            "1:",
+            ":1",
+            "1:2:3:4:5:6:7:8:9",
+            "1:2:3:4:5:6:7::8",
+            "00001::",
+            "g::",
+            "::1.2.3",
+            "::1.2.3.4:5",
+            "1.2.3.4::",
+            "198.51.100.7 198.51.100.8",
+            "198.51.100.7 x",
+            "x 198.51.100.7",
+            "198.51.100.7\u{a0}",
+            "\u{a0}198.51.100.7",
+            "١.٢.٣.٤",
+            "198.51.100.7;",
+            "198.51.100.7\u{b}",
+            "1:2:3:4:5:6:7:198.51.100.7",
+            "::1:2:3:4:5:6:7:198.51.100.7",
+            "-1.2.3.4",
+            "1..2.3",
+        ] {
+            assert_eq!(listed(&["198.51.100.9", last]), Err(Unknown::NotAnAddress), "{last}");
+            assert_eq!(
+                listed(&[&format!("198.51.100.9, {last},")]),
+                Err(Unknown::NotAnAddress),
+                "{last}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_hidden_node_is_counted_as_hidden() {
+        for value in ["unknown", "Unknown", "_hidden", "_"] {
+            assert_eq!(
+                listed(&[&format!("198.51.100.9, {value}")]),
+                Err(Unknown::Hidden),
+                "{value}"
+            );
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_not_text_are_no_address() {
+        let clients = clients(Source::XForwardedFor, &["10.0.0.0/8"]);
+        for value in [&b"198.51.100.9, \xff"[..], b"\xff198.51.100.7", b"198.51.100.7\x80", b"\x00"]
+        {
+            let found = clients.resolve(address("10.0.0.1"), [value].into_iter());
+            assert_eq!(found, Err(Unknown::NotAnAddress), "{value:?}");
+        }
+    }
+
+    #[test]
+    fn trusted_hops_are_skipped_over_all_instances() {
+        for values in [
+            &["192.0.2.1, 198.51.100.7, 10.0.0.2, 2001:db8:ff::1"][..],
+            &["192.0.2.1", "198.51.100.7", "10.0.0.2", "[2001:db8:ff::1]:80"],
+            &["garbage, 198.51.100.7,10.0.0.2:9", "", " , \t", "::ffff:10.0.0.3,,"],
+        ] {
+            assert_eq!(listed(values), Ok(address("198.51.100.7")), "{values:?}");
+        }
+    }
+
+    #[test]
+    fn when_all_are_trusted_the_leftmost_is_the_client() {
+        assert_eq!(listed(&[", 10.0.0.9", "10.0.0.8, 10.0.0.7"]), Ok(address("10.0.0.9")));
+    }
+
+    // RFC 9110 §5.6.1: empty elements do not count, so the header says as little as a missing one.
+    #[test]
+    fn a_header_of_empty_elements_says_nothing() {
+        for values in [
+            &[][..],
+            &[""],
+            &[" , "],
+            &["", ",,", "\t"],
+            &[&",".repeat(8192)],
+            &[&" ".repeat(8192)],
+        ] {
+            assert_eq!(listed(values), Ok(address("10.0.0.1")));
+            assert_eq!(forwarded(values), Ok(address("10.0.0.1")));
+        }
+    }
+
+    #[test]
+    fn an_element_never_spans_instances() {
+        assert_eq!(listed(&["198.51.", "100.7"]), Err(Unknown::NotAnAddress));
+        assert_eq!(listed(&["198.51.100.9, [2001:db8", "::7]"]), Err(Unknown::NotAnAddress));
+    }
+
+    #[test]
+    fn thirty_two_elements_are_walked_and_no_more() {
+        let hops = |count: usize| format!("198.51.100.7{}", ", 10.0.0.2".repeat(count));
+        assert_eq!(listed(&[&hops(31)]), Ok(address("198.51.100.7")));
+        assert_eq!(listed(&[&hops(32)]), Err(Unknown::TooMany));
+        let instances: Vec<String> = (0..32).map(|_| "10.0.0.2".to_owned()).collect();
+        let mut instances: Vec<&str> = instances.iter().map(String::as_str).collect();
+        assert_eq!(listed(&instances), Ok(address("10.0.0.2")));
+        instances.insert(0, "198.51.100.7");
+        assert_eq!(listed(&instances), Err(Unknown::TooMany));
+        let empty = vec![""; INSTANCES];
+        assert_eq!(listed(&empty), Ok(address("10.0.0.1")));
+        assert_eq!(listed(&vec![""; INSTANCES + 1]), Err(Unknown::TooMany));
+    }
+
+    #[test]
+    fn eight_kibibytes_are_walked_and_no_more() {
+        let padded = |bytes: usize| format!("198.51.100.7{}", ",".repeat(bytes - 12));
+        assert_eq!(listed(&[&padded(BYTES)]), Ok(address("198.51.100.7")));
+        assert_eq!(listed(&[&padded(BYTES + 1)]), Err(Unknown::TooLong));
+        assert_eq!(listed(&["198.51.100.7", &",".repeat(BYTES - 12)]), Ok(address("198.51.100.7")));
+        assert_eq!(listed(&["198.51.100.7", &",".repeat(BYTES - 11)]), Err(Unknown::TooLong));
+        assert_eq!(listed(&[&" ".repeat(BYTES + 1)]), Err(Unknown::TooLong));
+        assert_eq!(listed(&[&format!("{}198.51.100.7", " ".repeat(BYTES))]), Err(Unknown::TooLong));
+        let long = "2001:db8:ff:1111:2222:3333:4444:5555";
+        assert_eq!(listed(&[&format!("{long},").repeat(TEXT / long.len())]), Ok(address(long)));
+        assert_eq!(
+            listed(&[&format!("{long},").repeat(TEXT / long.len() + 1)]),
+            Err(Unknown::TooLong)
+        );
+    }
+
+    #[test]
+    fn what_lies_left_of_the_client_is_never_counted() {
+        for left in
+            ["x".repeat(BYTES), ",".repeat(BYTES), "10.0.0.2,".repeat(9999), "\"".repeat(BYTES)]
+        {
+            assert_eq!(
+                listed(&[&format!("{left},198.51.100.7, 10.0.0.2")]),
+                Ok(address("198.51.100.7"))
+            );
+            assert_eq!(listed(&[&left, "198.51.100.7, 10.0.0.2"]), Ok(address("198.51.100.7")));
+        }
+    }
+
+    #[test]
+    fn a_single_address_header_comes_exactly_once() {
+        assert_eq!(single(&[]), Err(Unknown::Missing));
+        assert_eq!(single(&["198.51.100.7", "198.51.100.7"]), Err(Unknown::Repeated));
+        assert_eq!(single(&["", ""]), Err(Unknown::Repeated));
+        assert_eq!(single(&["198.51.100.7"]), Ok(address("198.51.100.7")));
+        assert_eq!(single(&[" \t198.51.100.7\t "]), Ok(address("198.51.100.7")));
+        assert_eq!(single(&["2001:db8::7"]), Ok(address("2001:db8::7")));
+        assert_eq!(single(&["2002:c633:6407::1"]), Ok(address("198.51.100.7")));
+        assert_eq!(single(&["10.0.0.2"]), Ok(address("10.0.0.2")));
+    }
+
+    #[test]
+    fn a_single_address_header_holds_a_plain_address() {
+        for value in [
+            "",
+            " ",
+            ",",
+            "198.51.100.7,",
+            ",198.51.100.7",
+            "198.51.100.7, 198.51.100.8",
+            "198.51.100.7:80",
+            "[2001:db8::7]",
+            "[2001:db8::7]:80",
+            "198.51.100.7 198.51.100.8",
+            "garbage",
+            "fe80::1%eth0",
+            "x 198.51.100.7",
+        ] {
+            assert_eq!(single(&[value]), Err(Unknown::NotAnAddress), "{value}");
+        }
+        assert_eq!(single(&["unknown"]), Err(Unknown::Hidden));
+        assert_eq!(single(&[&" ".repeat(BYTES + 1)]), Err(Unknown::TooLong));
+    }
+
+    fn embed(ipv4: Ipv4Addr, fill: u128, form: usize) -> (Ipv6Addr, Vec<Nat64>) {
+        let bits = u128::from(ipv4.to_bits());
+        let (len, found) = match form {
+            0 => return (ipv4.to_ipv6_mapped(), vec![]),
+            1 => return (Ipv6Addr::from_bits(WELL_KNOWN.bits | bits), vec![]),
+            2 => return (Ipv6Addr::from_bits(SIX_TO_FOUR.bits | bits << 80 | fill >> 48), vec![]),
+            3 => {
+                return (
+                    Ipv6Addr::from_bits(TEREDO.bits | fill >> 64 << 32 | (!bits & 0xffff_ffff)),
+                    vec![],
+                );
+            }
+            4 => (96, bits),
+            _ => ([32, 40, 48, 56, 64][form - 5], 0),
+        };
+        let prefix = Ipv6Addr::new(0x2001, 0xdb8, 0x1234, 0x5678, 0x9a, 0xbcde, 0, 0);
+        let prefix = Ipv6Net::new(prefix, len).expect("a prefix").trunc();
+        let mut bytes = Ipv6Addr::from_bits(prefix.network().to_bits() | found).octets();
+        if len < 96 {
+            let places = (usize::from(len) / 8..16).filter(|place| *place != 8);
+            for (place, octet) in places.zip(ipv4.octets()) {
+                bytes[place] = octet;
+            }
+        }
+        (Ipv6Addr::from(bytes), vec![Nat64::new(prefix).expect("a NAT64 prefix")])
+    }
+
+    fn any_address() -> impl Strategy<Value = IpAddr> {
+        prop_oneof![
+            any::<Ipv4Addr>().prop_map(IpAddr::V4),
+            any::<Ipv6Addr>().prop_map(IpAddr::V6),
+            (any::<Ipv4Addr>(), any::<u128>(), 0..4usize).prop_map(|(inner, fill, form)| embed(
+                inner, fill, form
+            )
+            .0
+            .into()),
+        ]
+    }
+
+    fn any_net() -> impl Strategy<Value = IpNet> {
+        prop_oneof![
+            (any::<u16>(), 0..=32u8).prop_map(|(high, len)| {
+                IpNet::new(Ipv4Addr::from_bits(u32::from(high) << 16).into(), len)
+                    .expect("a prefix")
+            }),
+            (any::<u16>(), 0..=128u8).prop_map(|(high, len)| {
+                IpNet::new(Ipv6Addr::new(0x2a00, high, 0, 0, 0, 0, 0, 0).into(), len)
+                    .expect("a prefix")
+            }),
+        ]
+    }
+
+    fn left() -> impl Strategy<Value = Vec<u8>> {
+        let part = prop::sample::select(vec![
+            "\"",
+            "\\",
+            ",",
+            ";",
+            "=",
+            " ",
+            "for=",
+            "10.0.0.2",
+            "6.6.6.6",
+            "for=\"6.6.6.6",
+        ]);
+        prop_oneof![
+            prop::collection::vec(any::<u8>(), 0..80),
+            prop::collection::vec(part, 0..20).prop_map(|parts| parts.concat().into_bytes()),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn every_embedding_of_an_address_is_that_address(inner: Ipv4Addr, fill: u128, form in 0..10usize) {
+            let (outer, prefixes) = embed(inner, fill, form);
+            prop_assert_eq!(canonical(outer.into(), &prefixes), IpAddr::V4(inner), "{}", outer);
+        }
+
+        #[test]
+        fn canonical_twice_is_canonical_once(address in any_address()) {
+            let prefixes = nat64(&["2001:db8::/32", "64:ff9b:1::/48"]);
+            let once = canonical(address, &prefixes);
+            prop_assert_eq!(canonical(once, &prefixes), once);
+        }
+
+        #[test]
+        fn truncation_keeps_the_prefix_and_nothing_else(address in any_address(), ipv4 in 0..=32u8, ipv6 in 0..=128u8) {
+            let len = if address.is_ipv4() { ipv4 } else { ipv6 };
+            let expected = IpNet::new(address, len).expect("a prefix").network();
+            prop_assert_eq!(truncate(address, ipv4, ipv6), expected);
+            prop_assert_eq!(truncate(expected, ipv4, ipv6), expected);
+        }
+
+        #[test]
+        fn trusted_ranges_agree_with_a_scan(list in prop::collection::vec(any_net(), 0..12), high: u16, low: u16, near in 0..12usize) {
+            let trusted = Trusted::new(list.clone(), &[]);
+            let mut points = vec![
+                IpAddr::V4(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low))),
+                IpAddr::V6(Ipv6Addr::new(0x2a00, high, low, 0, 0, 0, 0, 0)),
+            ];
+            points.extend(list.get(near).into_iter().flat_map(|net| [net.network(), net.broadcast()]));
+            for point in points {
+                let expected = list.iter().any(|net| net.contains(&point));
+                if canonical(point, &[]) == point {
+                    prop_assert_eq!(trusted.contains(point), expected, "{} in {:?}", point, list);
+                }
+            }
+        }
+
+        #[test]
+        fn nothing_on_the_left_changes_where_the_walk_ended(left in left(), split: bool) {
+            for (source, right) in [
+                (Source::XForwardedFor, "198.51.100.7, 10.0.0.2"),
+                (Source::XForwardedFor, "garbage"),
+                (Source::XForwardedFor, "unknown, 10.0.0.2"),
+                (Source::Forwarded, "for=198.51.100.7, for=10.0.0.2"),
+                (Source::Forwarded, "for=\"[2001:db8::7]:_p\";host=\"a, for=6.6.6.6\";by=_x"),
+                (Source::Forwarded, "for=\"198.51.100.7\";host=\"a\\\", for=6.6.6.6\\\\\""),
+                (Source::Forwarded, "proto=https"),
+            ] {
+                let clients = clients(source, &["10.0.0.0/8"]);
+                let alone = clients.resolve(address("10.0.0.1"), [right.as_bytes()].into_iter());
+                let joined = [&left, &b","[..], right.as_bytes()].concat();
+                let values = if split { vec![&left[..], right.as_bytes()] } else { vec![&joined[..]] };
+                prop_assert_eq!(clients.resolve(address("10.0.0.1"), values.into_iter()), alone, "{}", right);
+            }
+        }
+
+        #[test]
+        fn what_is_found_is_canonical(values in prop::collection::vec(left(), 0..4), form in 0..4usize) {
+            let source = [Source::Peer, Source::XForwardedFor, Source::Forwarded, Source::Single][form];
+            let found = clients(source, &["10.0.0.0/8"]).resolve(address("10.0.0.1"), values.iter().map(Vec::as_slice));
+            if let Ok(found) = found {
+                prop_assert_eq!(canonical(found, &[]), found);
+            }
+        }
     }
 }

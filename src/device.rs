@@ -1,15 +1,15 @@
 //! stub
 #[derive(Clone, Copy)]
-pub(crate) struct Word(&'static str);
+pub(crate) struct Word(u8);
 impl Word {
     pub(crate) fn as_str(self) -> &'static str {
-        self.0
+        [""][self.0 as usize]
     }
 }
 #[derive(Clone, Copy)]
 pub(crate) struct Device {
     pub(crate) name: Word,
-    pub(crate) version: Option<u16>,
+    pub(crate) version: Option<u8>,
     pub(crate) system: Word,
     pub(crate) kind: Word,
 }

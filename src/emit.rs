@@ -14,7 +14,7 @@ use crate::event::{Outside, Site, outside_spans};
 use crate::field::Status;
 use crate::plan::{LogPlan, Step};
 use crate::pseudonym::Pseudonym;
-use crate::record::{End, Record, Reduced, method_name};
+use crate::record::{End, Record, Reduced};
 use crate::{address, text, timestamp};
 
 pub(crate) fn emit(record: &Record) {
@@ -112,7 +112,7 @@ impl<'r> Writer<'r, '_> {
         match step {
             Step::Log => Part::Text(&self.log.name),
             Step::Policy => Part::Text(&record.plan.reference),
-            Step::Timestamp(precision) => match record.at {
+            Step::Timestamp(precision) => match record.at.count() {
                 Some(at) => self.written(|out| timestamp::write(at, precision, out)),
                 None => Part::Absent,
             },
@@ -120,12 +120,12 @@ impl<'r> Writer<'r, '_> {
                 record.reduced.get(at).map_or(Part::Absent, |value| self.reduced(value))
             }
             Step::App(at) => self.added.get(at).map_or(Part::Absent, |value| self.app(value)),
-            Step::Method => Part::Text(method_name(record.method)),
+            Step::Method => Part::Text(record.method()),
             Step::Route => {
                 record.route.as_ref().map_or(Part::Absent, |route| self.safe(route.as_str()))
             }
-            Step::Scheme => word(record.scheme),
-            Step::Version => word(record.version),
+            Step::Scheme => word(record.scheme()),
+            Step::Version => word(record.version()),
             Step::Status(Status::Keep) => number(record.status.map(|status| status.as_u16())),
             Step::Status(Status::Class) => word(record.status.and_then(class)),
             Step::AgentName => word(record.device.map(|device| device.name.as_str())),

@@ -5,7 +5,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use crate::key_file::KeyError;
+use crate::key_error::KeyError;
 use crate::policy::problem::Problem;
 
 /// What is wrong with a policy, a file, a key or a code, in sentences for the operator.

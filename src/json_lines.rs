@@ -38,8 +38,13 @@ impl JsonLines {
     /// # Errors
     ///
     /// When the folder cannot be had.
-    pub fn to_folder(folder: impl AsRef<std::path::Path>, _: &Policy, options: Options) -> Result<(Self, Flush), Error> {
-        std::fs::create_dir_all(&folder).map_err(|error| Error::unreadable(folder.as_ref(), &error))?;
+    pub fn to_folder(
+        folder: impl AsRef<std::path::Path>,
+        _: &Policy,
+        options: Options,
+    ) -> Result<(Self, Flush), Error> {
+        std::fs::create_dir_all(&folder)
+            .map_err(|error| Error::unreadable(folder.as_ref(), &error))?;
         let path = folder.as_ref().join("records.jsonl");
         let file = std::fs::OpenOptions::new().create(true).append(true).open(&path);
         let file = file.map_err(|error| Error::unreadable(&path, &error))?;

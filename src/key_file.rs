@@ -1,37 +1,34 @@
-//! The key file: one link of the ratchet as text, readable by its owner only.
-//!
-//! ```text
-//! privacy-log keys 1                  version of this format
-//! rotate 86400                        seconds that one key is used
-//! epoch 20645                         the oldest epoch that can still be computed
-//! chain 1bcf26c1425b9c12…             its chain key, 64 lower-case hexadecimal digits
-//! check 5f0c2a91d3e4b7a6              start of a SHA-256 over the four lines above
-//! ```
+//! The key file: one link of the ratchet, readable by its owner only and replaced as a whole.
 //!
 //! Rule C6: a mode wider than 0600 is refused; a change is a new file, synced and renamed over the old one
-//! under a lock on the folder, so a reader or a crash finds one or the other. What the disk, its snapshots
-//! or a backup keep of the old one is not in reach from here.
+//! under a lock on the folder, so a reader or a crash finds one or the other, and never an older one. What
+//! the disk, its snapshots or a backup keep of a replaced file is not in reach from here.
 
-use crate::pseudonym::{Chain, Epoch, STEPS, Span, unix, whole};
+use crate::error::Error;
+use crate::key_error::{Fault, KeyError};
+use crate::key_text::{Link, parse};
+use crate::keys::{Span, unix, whole};
+use crate::pseudonym::{Chain, Epoch, HEX, hex};
 use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::Errno;
-use sha2::{Digest, Sha256};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::{Duration, SystemTime};
-use std::{error, fmt, mem, str, thread};
 use zeroize::Zeroizing;
 
-const VERSION: &str = "privacy-log keys 1";
 /// Longer than any text of this version, so that reading needs no growing buffer.
-const LONGEST: usize = 256;
+pub(crate) const LONGEST: usize = 256;
 /// How often, ten milliseconds apart, a folder that another process holds is tried.
 const TRIES: u32 = 200;
 
 /// What a key file says about itself; the key stays in the file.
+///
+/// A symbolic link is followed, and the mode of its target counts: a mounted secret that a group may read
+/// is refused (give it mode 0400 and the service as its owner, or use a variable).
 #[derive(Debug)]
 pub struct KeyFile {
     path: PathBuf,
@@ -44,8 +41,8 @@ impl KeyFile {
     ///
     /// # Errors
     /// Something is there already, `rotate` is not whole seconds, or the file cannot be written.
-    pub fn create(path: impl AsRef<Path>, rotate: Duration) -> Result<KeyFile, KeyError> {
-        Self::create_at(path.as_ref(), rotate, SystemTime::now())
+    pub fn create(path: impl AsRef<Path>, rotate: Duration) -> Result<KeyFile, Error> {
+        Self::create_at(path.as_ref(), rotate, SystemTime::now()).map_err(Error::keys)
     }
 
     fn create_at(path: &Path, rotate: Duration, now: SystemTime) -> Result<KeyFile, KeyError> {
@@ -57,7 +54,7 @@ impl KeyFile {
                 return Err(Fault::Exists);
             }
             slot.write(&link.text(), None).map_err(Fault::Write)?;
-            Ok(link.describe(path))
+            Ok(KeyFile::of(path, &link))
         };
         new().map_err(|fault| KeyError::file(path, fault))
     }
@@ -69,7 +66,7 @@ impl KeyFile {
     pub fn read(path: impl AsRef<Path>) -> Result<KeyFile, KeyError> {
         let path = path.as_ref();
         let opened = open(path).map_err(|fault| KeyError::file(path, fault));
-        opened.map(|(_, link)| link.describe(path))
+        opened.map(|(_, link)| KeyFile::of(path, &link))
     }
 
     /// Destroys the keys of every epoch that began more than `forget` ago, and says how many those were.
@@ -78,8 +75,8 @@ impl KeyFile {
     ///
     /// # Errors
     /// As for [`KeyFile::read`], and when the file is ahead of the clock or cannot be written.
-    pub fn advance(&mut self, forget: Duration) -> Result<u64, KeyError> {
-        self.advance_at(forget, SystemTime::now())
+    pub fn advance(&mut self, forget: Duration) -> Result<u64, Error> {
+        self.advance_at(forget, SystemTime::now()).map_err(Error::keys)
     }
 
     fn advance_at(&mut self, forget: Duration, now: SystemTime) -> Result<u64, KeyError> {
@@ -89,12 +86,17 @@ impl KeyFile {
             let (stored, span) = (link.chain.epoch, Span::new(self.rotate(), forget)?);
             link.fits(span)?;
             link.not_ahead(unix(now))?;
-            link.move_to(span.oldest(unix(now) / link.rotate), &slot, &like)?;
-            Ok((stored, link.describe(&self.path)))
+            let oldest = span.oldest(unix(now) / link.rotate);
+            slot.move_on(&mut link, oldest, &like)?;
+            Ok((stored, KeyFile::of(&self.path, &link)))
         };
         let (stored, described) = moved().map_err(|fault| KeyError::file(&self.path, fault))?;
         *self = described;
         Ok(self.epoch - stored)
+    }
+
+    fn of(path: &Path, link: &Link) -> KeyFile {
+        KeyFile { path: path.to_owned(), rotate: link.rotate, epoch: link.chain.epoch }
     }
 
     /// Where the file is.
@@ -117,6 +119,7 @@ impl KeyFile {
 }
 
 /// Every epoch that the file can still compute, oldest first, up to the present one.
+#[cfg_attr(not(test), expect(dead_code, reason = "the commands find and erase will ask for it"))]
 pub(crate) fn live(path: &Path, now: SystemTime) -> Result<impl Iterator<Item = Epoch>, KeyError> {
     let opened = open(path).and_then(|(_, link)| link.not_ahead(unix(now)).map(|()| link));
     let Link { rotate, mut chain } = opened.map_err(|fault| KeyError::file(path, fault))?;
@@ -138,7 +141,7 @@ pub(crate) fn start(
     let (like, mut link) = slot.open().map_err(at)?;
     link.due(span, seconds).map_err(at)?;
     let epoch = seconds / span.rotate;
-    let moved = link.move_to(span.oldest(epoch), &slot, &like);
+    let moved = slot.move_on(&mut link, span.oldest(epoch), &like);
     link.chain.advance(epoch);
     Ok((link.chain, moved.err().map(at)))
 }
@@ -150,160 +153,10 @@ pub(crate) fn forward(path: &Path, span: Span, head: &Chain) -> Result<Option<Ch
         let slot = Slot::at(path)?;
         let (like, mut link) = slot.open()?;
         link.same_chain(span, head)?;
-        link.move_to(span.oldest(head.epoch), &slot, &like)?;
+        slot.move_on(&mut link, span.oldest(head.epoch), &like)?;
         Ok((link.chain.epoch > head.epoch).then_some(link.chain))
     };
     forward().map_err(|fault| KeyError::file(path, fault))
-}
-
-/// What a key text says.
-pub(crate) struct Link {
-    rotate: u64,
-    chain: Chain,
-}
-
-impl Link {
-    pub(crate) fn into_chain(self) -> Chain {
-        self.chain
-    }
-
-    /// Whether a process with this policy and clock may start from it.
-    pub(crate) fn due(&self, span: Span, seconds: u64) -> Result<(), Fault> {
-        self.fits(span)?;
-        self.not_ahead(seconds)?;
-        self.near(seconds / span.rotate)
-    }
-
-    fn fits(&self, span: Span) -> Result<(), Fault> {
-        let (stored, policy) = (self.rotate, span.rotate);
-        if stored == policy { Ok(()) } else { Err(Fault::Differs { stored, policy }) }
-    }
-
-    fn not_ahead(&self, seconds: u64) -> Result<(), Fault> {
-        let (stored, clock) = (self.chain.epoch, seconds / self.rotate);
-        let latest = seconds.saturating_add(Span::slack(self.rotate)) / self.rotate;
-        if stored <= latest { Ok(()) } else { Err(Fault::Ahead { stored, clock }) }
-    }
-
-    fn near(&self, clock: u64) -> Result<(), Fault> {
-        let stored = self.chain.epoch;
-        if clock.saturating_sub(stored) <= STEPS {
-            Ok(())
-        } else {
-            Err(Fault::Behind { stored, clock })
-        }
-    }
-
-    /// Whether the older of the two links leads to the other one.
-    fn same_chain(&self, span: Span, head: &Chain) -> Result<(), Fault> {
-        self.due(span, head.epoch.saturating_mul(span.rotate))?;
-        let last = head.epoch.max(self.chain.epoch);
-        let (mut ours, mut stored) = (head.copy(), self.chain.copy());
-        ours.advance(last);
-        stored.advance(last);
-        if ours.same(&stored) { Ok(()) } else { Err(Fault::Replaced) }
-    }
-
-    /// Destroys what came before `oldest`: in this link whatever happens, on the disk if it can be written.
-    fn move_to(&mut self, oldest: u64, slot: &Slot, like: &Metadata) -> Result<(), Fault> {
-        slot.sweep();
-        let stored = self.chain.epoch;
-        if stored >= oldest {
-            return Ok(());
-        }
-        self.chain.advance(oldest);
-        slot.write(&self.text(), Some(like)).map_err(|error| Fault::Held { stored, oldest, error })
-    }
-
-    fn text(&self) -> Zeroizing<Vec<u8>> {
-        let mut text = Zeroizing::new(Vec::with_capacity(LONGEST));
-        let mut digits = Zeroizing::new([0; 64]);
-        hex(self.chain.bytes(), &mut *digits);
-        text.extend_from_slice(
-            format!("{VERSION}\nrotate {}\nepoch {}\nchain ", self.rotate, self.chain.epoch)
-                .as_bytes(),
-        );
-        text.extend_from_slice(&*digits);
-        text.push(b'\n');
-        let check = check(&text);
-        text.extend_from_slice(b"check ");
-        text.extend_from_slice(&check);
-        text.push(b'\n');
-        text
-    }
-
-    fn describe(&self, path: &Path) -> KeyFile {
-        KeyFile { path: path.to_owned(), rotate: self.rotate, epoch: self.chain.epoch }
-    }
-}
-
-/// Reads the text of a key; the errors name what was expected, never what was found.
-pub(crate) fn parse(text: &[u8]) -> Result<Link, Fault> {
-    let mut rest = text;
-    let version = line(&mut rest, VERSION).filter(|more| more.is_empty());
-    version.ok_or(Fault::Line(1, "`privacy-log keys 1`"))?;
-    let rotate = line(&mut rest, "rotate ").and_then(number).filter(|rotate| *rotate > 0);
-    let rotate = rotate.ok_or(Fault::Line(2, "`rotate` and a number of seconds"))?;
-    let epoch =
-        line(&mut rest, "epoch ").and_then(number).ok_or(Fault::Line(3, "`epoch` and a number"))?;
-    let chain = line(&mut rest, "chain ").and_then(|digits| unhex(digits, epoch));
-    let chain = chain.ok_or(Fault::Line(4, "`chain` and 64 lower-case hexadecimal digits"))?;
-    let covered = text.len() - rest.len();
-    let found = line(&mut rest, "check ").filter(|digits| digits.len() == 16);
-    let found = found.ok_or(Fault::Line(5, "`check` and 16 lower-case hexadecimal digits"))?;
-    if !rest.is_empty() {
-        return Err(Fault::Line(6, "nothing"));
-    }
-    if text.get(..covered).is_none_or(|lines| check(lines) != found) {
-        return Err(Fault::Check);
-    }
-    if chain.bytes() == &[0; 32] { Err(Fault::Zero) } else { Ok(Link { rotate, chain }) }
-}
-
-fn line<'t>(rest: &mut &'t [u8], name: &str) -> Option<&'t [u8]> {
-    let end = rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len());
-    let (line, more) = rest.split_at(end);
-    *rest = more.get(1..).unwrap_or_default();
-    line.strip_prefix(name.as_bytes())
-}
-
-fn number(digits: &[u8]) -> Option<u64> {
-    let one_way = digits.iter().all(u8::is_ascii_digit)
-        && (digits.len() == 1 || digits.first() != Some(&b'0'));
-    str::from_utf8(digits).ok().filter(|_| one_way)?.parse().ok()
-}
-
-/// The start of a hash under a prefix of its own, which nothing else computes.
-fn check(lines: &[u8]) -> [u8; 16] {
-    let hash =
-        Sha256::new().chain_update(b"privacy-log key file check\0").chain_update(lines).finalize();
-    let mut digits = [0; 16];
-    hex(&hash, &mut digits);
-    digits
-}
-
-/// Writes two lower-case digits per byte, as many as `digits` takes.
-pub(crate) fn hex(bytes: &[u8], digits: &mut [u8]) {
-    for (byte, pair) in bytes.iter().zip(digits.chunks_exact_mut(2)) {
-        pair.copy_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
-    }
-}
-
-const DIGITS: &[u8; 16] = b"0123456789abcdef";
-
-fn unhex(digits: &[u8], epoch: u64) -> Option<Chain> {
-    let value = |digit: &u8| {
-        DIGITS.iter().position(|known| known == digit).and_then(|at| u8::try_from(at).ok())
-    };
-    let mut valid = digits.len() == 64;
-    let chain = Chain::new(epoch, |key| {
-        for (byte, pair) in key.iter_mut().zip(digits.chunks_exact(2)) {
-            let halves = pair.first().and_then(value).zip(pair.last().and_then(value));
-            *byte = halves.map_or(0, |(high, low)| high << 4 | low);
-            valid &= halves.is_some();
-        }
-    });
-    valid.then_some(chain)
 }
 
 fn open(path: &Path) -> Result<(Metadata, Link), Fault> {
@@ -355,6 +208,17 @@ impl Slot {
         open(&self.target)
     }
 
+    /// Destroys what came before `oldest`: in the link whatever happens, on the disk if it can be written.
+    fn move_on(&self, link: &mut Link, oldest: u64, like: &Metadata) -> Result<(), Fault> {
+        self.sweep();
+        let stored = link.chain.epoch;
+        if stored >= oldest {
+            return Ok(());
+        }
+        link.chain.advance(oldest);
+        self.write(&link.text(), Some(like)).map_err(|error| Fault::Held { stored, oldest, error })
+    }
+
     /// Puts `text` in the place of the file, with the mode and owner of `like`.
     fn write(&self, text: &[u8], like: Option<&Metadata>) -> io::Result<()> {
         if let Err(error) = &self.lock {
@@ -373,20 +237,27 @@ impl Slot {
     /// Removes what a killed process left: under the lock nobody else is writing.
     fn sweep(&self) {
         let Ok(Some(_)) = self.lock else { return };
-        let prefix = self.prefix();
         for entry in fs::read_dir(folder(&self.target)).into_iter().flatten().flatten() {
-            let name = entry.file_name();
-            if name.as_encoded_bytes().starts_with(prefix.as_encoded_bytes())
-                && name.as_encoded_bytes().ends_with(b".tmp")
-            {
+            if self.left(&entry.file_name()) {
                 let _ = fs::remove_file(entry.path());
             }
         }
     }
 
+    fn left(&self, name: &OsStr) -> bool {
+        let (name, prefix) = (name.as_encoded_bytes(), self.prefix());
+        let random = name
+            .strip_prefix(prefix.as_encoded_bytes())
+            .and_then(|rest| rest.strip_suffix(b".tmp"));
+        random.is_some_and(|random| {
+            random.len() == 16 && random.iter().all(|digit| HEX.contains(digit))
+        })
+    }
+
     fn temporary(&self) -> io::Result<PathBuf> {
         let (mut random, mut digits) = ([0; 8], [0; 16]);
-        getrandom::fill(&mut random)?;
+        getrandom::fill(&mut random)
+            .map_err(|_| io::Error::other("the system gives no randomness"))?;
         hex(&random, &mut digits);
         let mut name = self.prefix();
         name.push(format!("{}.tmp", String::from_utf8_lossy(&digits)));
@@ -437,136 +308,374 @@ fn lock(folder: &Path) -> io::Result<Option<File>> {
     Err(io::ErrorKind::ResourceBusy.into())
 }
 
-pub(crate) fn place(path: &Path) -> String {
-    format!("key file {}", path.display())
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::os::unix::process::CommandExt;
+    use std::process::{Child, Command, Stdio};
+    use std::time::UNIX_EPOCH;
+    use std::{env, io::BufRead, str};
+    use tempfile::TempDir;
 
-/// Why keys cannot be used, or what the operator must know; it holds no part of a key.
-#[derive(Debug)]
-pub struct KeyError {
-    place: String,
-    fault: Fault,
-}
+    const DAY: Duration = Duration::from_secs(86_400);
+    const WEEK: Duration = Duration::from_secs(7 * 86_400);
 
-impl KeyError {
-    pub(crate) fn new(place: &str, fault: Fault) -> KeyError {
-        KeyError { place: place.to_owned(), fault }
+    fn day(number: u64) -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(number * 86_400)
     }
 
-    fn file(path: &Path, fault: Fault) -> KeyError {
-        KeyError { place: place(path), fault }
+    fn new_file(folder: &TempDir, rotate: Duration, now: SystemTime) -> PathBuf {
+        let path = folder.path().join("privacy.key");
+        KeyFile::create_at(&path, rotate, now).unwrap();
+        path
     }
 
-    pub(crate) fn kind(&self) -> mem::Discriminant<Fault> {
-        mem::discriminant(&self.fault)
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().mode() & 0o7777
     }
-}
 
-impl fmt::Display for KeyError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.fault.line() {
-            Some(line) => write!(f, "{}, line {line}: {}", self.place, self.fault),
-            None => write!(f, "{}: {}", self.place, self.fault),
+    fn names(folder: &Path) -> Vec<String> {
+        fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect()
+    }
+
+    fn chain(path: &Path) -> Chain {
+        open(path).unwrap().1.chain
+    }
+
+    fn advance(path: &Path, forget: Duration, now: SystemTime) -> Result<u64, KeyError> {
+        KeyFile::read(path)?.advance_at(forget, now)
+    }
+
+    #[test]
+    fn a_new_file_is_private_random_and_starts_at_the_present_epoch() {
+        let folder = TempDir::new().unwrap();
+        let path = new_file(&folder, DAY, day(20_645));
+        let file = KeyFile::read(&path).unwrap();
+        assert_eq!((file.path(), file.rotate(), file.epoch()), (path.as_path(), DAY, 20_645));
+        assert_eq!(mode(&path), 0o600);
+        assert_eq!(names(folder.path()), ["privacy.key"]);
+        let other = TempDir::new().unwrap();
+        assert!(!chain(&path).same(&chain(&new_file(&other, DAY, day(20_645)))));
+    }
+
+    #[test]
+    fn the_public_functions_use_the_present() {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("k");
+        let mut file = KeyFile::create(&path, DAY).unwrap();
+        assert_eq!(file.epoch(), unix(SystemTime::now()) / 86_400);
+        assert_eq!(file.advance(WEEK).unwrap(), 0);
+    }
+
+    #[test]
+    fn an_existing_file_is_never_overwritten() {
+        let folder = TempDir::new().unwrap();
+        let path = new_file(&folder, DAY, day(1));
+        let before = fs::read(&path).unwrap();
+        let error = KeyFile::create(&path, DAY).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            format!("key file {}: exists already and is left as it is", path.display())
+        );
+        assert_eq!(fs::read(&path).unwrap(), before);
+        let dangling = folder.path().join("link");
+        symlink("nowhere", &dangling).unwrap();
+        assert!(KeyFile::create(&dangling, DAY).is_err());
+    }
+
+    #[test]
+    fn any_mode_wider_than_0600_is_refused_and_any_other_read() {
+        let folder = TempDir::new().unwrap();
+        let path = new_file(&folder, DAY, day(1));
+        for wide in [0o644, 0o640, 0o604, 0o610, 0o601, 0o700, 0o660, 0o4600, 0o1600] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(wide)).unwrap();
+            let error = KeyFile::read(&path).unwrap_err().to_string();
+            let mode = format!("mode {wide:04o} is wider than 0600; run `chmod 600` on it");
+            assert_eq!(error, format!("key file {}: {mode}", path.display()));
+        }
+        for narrow in [0o400, 0o600] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(narrow)).unwrap();
+            KeyFile::read(&path).unwrap();
+            advance(&path, WEEK, day(30 + u64::from(narrow))).unwrap();
+            assert_eq!(mode(&path), narrow, "moving it forward kept its mode");
         }
     }
-}
 
-impl error::Error for KeyError {}
+    #[test]
+    fn a_missing_file_a_folder_and_a_pipe_are_refused_without_waiting() {
+        let folder = TempDir::new().unwrap();
+        let missing = folder.path().join("missing");
+        let error = KeyFile::read(&missing).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            format!(
+                "key file {}: cannot be read: No such file or directory (os error 2)",
+                missing.display()
+            )
+        );
+        assert!(KeyFile::read(folder.path()).is_err());
+        let pipe = folder.path().join("pipe");
+        assert!(Command::new("mkfifo").args(["-m", "600"]).arg(&pipe).status().unwrap().success());
+        assert!(
+            KeyFile::read(&pipe)
+                .unwrap_err()
+                .to_string()
+                .ends_with("expected a regular file of five short lines")
+        );
+    }
 
-#[derive(Debug)]
-pub(crate) enum Fault {
-    Random(getrandom::Error),
-    Rotate,
-    Many(u64),
-    Unset,
-    Read(io::Error),
-    Write(io::Error),
-    Exists,
-    Shape,
-    Mode(u32),
-    Line(u8, &'static str),
-    Zero,
-    Check,
-    Differs { stored: u64, policy: u64 },
-    Ahead { stored: u64, clock: u64 },
-    Behind { stored: u64, clock: u64 },
-    Held { stored: u64, oldest: u64, error: io::Error },
-    Stale { stored: u64, oldest: u64 },
-    Replaced,
-    Back { newest: u64, clock: u64 },
-    Leap { newest: u64, clock: u64 },
-}
-
-impl Fault {
-    fn line(&self) -> Option<u8> {
-        match self {
-            Fault::Line(line, _) => Some(*line),
-            Fault::Differs { .. } => Some(2),
-            Fault::Ahead { .. } | Fault::Behind { .. } => Some(3),
-            Fault::Zero => Some(4),
-            Fault::Check => Some(5),
-            _ => None,
+    #[test]
+    fn a_long_file_is_refused() {
+        let folder = TempDir::new().unwrap();
+        let path = new_file(&folder, DAY, day(1));
+        for more in [1, 100, 10_000_000] {
+            let mut text = open(&path).unwrap().1.text().to_vec();
+            text.extend(std::iter::repeat_n(b'\n', more));
+            let long = folder.path().join(more.to_string());
+            write_new(&long, &text, None).unwrap();
+            assert!(KeyFile::read(&long).is_err());
         }
     }
-}
 
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Fault::Random(error) => write!(f, "the system gives no randomness: {error}"),
-            Fault::Rotate => f.write_str("`rotate` must be a whole number of seconds, at least 1s"),
-            Fault::Many(keep) => {
-                write!(f, "`forget` spans {keep} epochs of `rotate`, more than {STEPS}")
+    #[test]
+    fn advancing_destroys_exactly_what_is_due() {
+        let folder = TempDir::new().unwrap();
+        let path = new_file(&folder, DAY, day(100));
+        let mut expected = chain(&path);
+        for (now, destroyed, epoch) in
+            [(100, 0, 100), (106, 0, 100), (107, 1, 101), (200, 93, 194), (150, 0, 194)]
+        {
+            if now == 150 {
+                assert!(
+                    advance(&path, WEEK, day(now))
+                        .unwrap_err()
+                        .to_string()
+                        .contains("line 3: epoch 194 is ahead")
+                );
+                continue;
             }
-            Fault::Unset => f.write_str("is not set; expected the text of a key file"),
-            Fault::Read(error) => write!(f, "cannot be read: {error}"),
-            Fault::Write(error) => write!(f, "cannot be written: {error}"),
-            Fault::Exists => f.write_str("exists already and is left as it is"),
-            Fault::Shape => f.write_str("expected a regular file of five short lines"),
-            Fault::Mode(mode) => {
-                write!(f, "mode {mode:04o} is wider than 0600; run `chmod 600` on it")
-            }
-            Fault::Line(_, expected) => write!(f, "expected {expected}"),
-            Fault::Zero => f.write_str("the chain key is all zero"),
-            Fault::Check => f.write_str(
-                "the check value does not fit the lines above: the text is torn or was edited",
-            ),
-            Fault::Differs { stored, policy } => {
-                write!(f, "`rotate` is {stored}s here and {policy}s in the policy")
-            }
-            Fault::Ahead { stored, clock } => write!(
-                f,
-                "epoch {stored} is ahead of the clock's {clock}, and what came before it is gone; \
-                 set the clock or make a new key"
-            ),
-            Fault::Behind { stored, clock } => write!(
-                f,
-                "epoch {stored} is more than {STEPS} steps behind the clock's {clock}; \
-                 run `privacy-log keys advance` or make a new key"
-            ),
-            Fault::Held { stored, oldest, error } => write!(
-                f,
-                "cannot be moved from epoch {stored} to {oldest}, so keys that are due stay in it \
-                 while this process goes on in memory: {error}"
-            ),
-            Fault::Stale { stored, oldest } => write!(
-                f,
-                "still gives every key since epoch {stored}, where `forget` ends at {oldest}; \
-                 replace it by a text that was moved forward"
-            ),
-            Fault::Replaced => f.write_str(
-                "was replaced by a key of another chain, which is left as it is; \
-                 this process goes on with its own until it starts again",
-            ),
-            Fault::Back { newest, clock } => write!(
-                f,
-                "the clock went back to epoch {clock}; the newest key, of epoch {newest}, serves until it is past"
-            ),
-            Fault::Leap { newest, clock } => write!(
-                f,
-                "the clock went from epoch {newest} to {clock}, over a year at once; there are no pseudonyms \
-                 until it is back or this process starts again"
-            ),
+            assert_eq!(advance(&path, WEEK, day(now)).unwrap(), destroyed);
+            expected.advance(epoch);
+            assert!(chain(&path).same(&expected));
         }
+    }
+
+    #[test]
+    fn the_live_epochs_are_those_inside_forget() {
+        let folder = TempDir::new().unwrap();
+        let path = new_file(&folder, DAY, day(100));
+        advance(&path, WEEK, day(200)).unwrap();
+        let live: Vec<u64> = live(&path, day(200)).unwrap().map(|epoch| epoch.number).collect();
+        assert_eq!(live, [194, 195, 196, 197, 198, 199, 200]);
+    }
+
+    #[test]
+    fn a_symbolic_link_is_read_through_and_stays_a_link() {
+        let folder = TempDir::new().unwrap();
+        let real = TempDir::new().unwrap();
+        let target = new_file(&real, DAY, day(100));
+        let link = folder.path().join("link");
+        symlink(&target, &link).unwrap();
+        assert_eq!(advance(&link, DAY, day(110)).unwrap(), 10);
+        assert!(link.symlink_metadata().unwrap().is_symlink());
+        assert_eq!(KeyFile::read(&target).unwrap().epoch(), 110);
+        fs::set_permissions(&target, fs::Permissions::from_mode(0o644)).unwrap();
+        assert!(KeyFile::read(&link).is_err());
+    }
+
+    #[test]
+    fn what_a_killed_process_left_is_removed_and_nothing_else() {
+        let folder = TempDir::new().unwrap();
+        let path = new_file(&folder, DAY, day(100));
+        let strangers = [
+            ".privacy.key.tmp",
+            ".privacy.key.0123.tmp",
+            ".other.key.0123456789abcdef.tmp",
+            "x.tmp",
+        ];
+        for name in strangers.iter().chain(&[".privacy.key.0123456789abcdef.tmp"]) {
+            fs::write(folder.path().join(name), "x").unwrap();
+        }
+        advance(&path, WEEK, day(100)).unwrap();
+        let mut left = names(folder.path());
+        left.retain(|name| !strangers.contains(&name.as_str()));
+        assert_eq!(left, ["privacy.key"]);
+        assert_eq!(names(folder.path()).len(), 5);
+    }
+
+    #[test]
+    fn a_held_folder_is_not_waited_for_for_ever_and_the_file_stays() {
+        let folder = TempDir::new().unwrap();
+        let path = new_file(&folder, DAY, day(100));
+        let held = lock(folder.path()).unwrap();
+        let error = advance(&path, DAY, day(101)).unwrap_err().to_string();
+        assert!(error.contains("cannot be moved from epoch 100 to 101"), "{error}");
+        let span = Span::new(DAY, DAY).unwrap();
+        let (newest, late) = start(&path, span, unix(day(101))).unwrap();
+        assert_eq!((newest.epoch, late.is_some()), (101, true));
+        assert_eq!(chain(&path).epoch, 100);
+        drop(held);
+        assert_eq!(advance(&path, DAY, day(101)).unwrap(), 1);
+    }
+
+    #[test]
+    fn threads_that_advance_at_once_leave_a_valid_file_that_never_goes_back() {
+        let folder = TempDir::new().unwrap();
+        let path = new_file(&folder, Duration::from_secs(1), UNIX_EPOCH);
+        let origin = chain(&path);
+        thread::scope(|scope| {
+            for late in 0..4 {
+                let (path, origin) = (&path, &origin);
+                scope.spawn(move || race(path, origin, late, 60));
+            }
+        });
+        assert_eq!(names(folder.path()), ["privacy.key"]);
+    }
+
+    /// Advances through `steps` seconds, `late` behind the others, and watches the file.
+    fn race(path: &Path, origin: &Chain, late: u64, steps: u64) {
+        let mut seen = 0;
+        for second in late..steps {
+            advance(path, Duration::from_secs(1), UNIX_EPOCH + Duration::from_secs(second - late))
+                .unwrap();
+            let found = chain(path);
+            let mut expected = origin.copy();
+            expected.advance(found.epoch);
+            assert!(found.same(&expected) && found.epoch >= seen.max(second - late));
+            seen = found.epoch;
+        }
+    }
+
+    #[test]
+    fn child() {
+        let (Ok(path), Ok(late)) = (env::var("CHILD_PATH"), env::var("CHILD_LATE")) else { return };
+        let (path, mut seen) = (Path::new(&path), 0);
+        println!("ready");
+        for second in 0..env::var("CHILD_STEPS").unwrap().parse::<u64>().unwrap() {
+            let now = UNIX_EPOCH + Duration::from_secs(KeyFile::read(path).unwrap().epoch() + 1);
+            let _ = advance(
+                path,
+                Duration::from_secs(1),
+                now - Duration::from_secs(late.parse().unwrap()),
+            );
+            let found = KeyFile::read(path).unwrap().epoch();
+            assert!(found >= seen, "step {second}: the file went back");
+            seen = found;
+        }
+    }
+
+    fn child_of(path: &Path, late: u64, steps: u64) -> Child {
+        let mut command = Command::new(env::current_exe().unwrap());
+        command.args(["--exact", "key_file::tests::child", "--nocapture"]);
+        command
+            .env("CHILD_PATH", path)
+            .env("CHILD_LATE", late.to_string())
+            .env("CHILD_STEPS", steps.to_string());
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = io::BufReader::new(child.stdout.as_mut().unwrap()).lines();
+        assert!(lines.any(|line| line.unwrap().contains("ready")));
+        child
+    }
+
+    #[test]
+    fn processes_that_advance_at_once_leave_a_valid_file_that_never_goes_back() {
+        let folder = TempDir::new().unwrap();
+        let path = new_file(&folder, Duration::from_secs(1), UNIX_EPOCH);
+        let mut expected = chain(&path);
+        let children: Vec<Child> = [0, 1, 0].map(|late| child_of(&path, late, 150)).into();
+        for mut child in children {
+            assert!(child.wait().unwrap().success());
+        }
+        let found = chain(&path);
+        assert!(found.epoch >= 150);
+        expected.advance(found.epoch);
+        assert!(found.same(&expected));
+    }
+
+    #[test]
+    fn a_process_killed_at_any_point_leaves_the_old_file_or_the_new_one() {
+        let folder = TempDir::new().unwrap();
+        let path = new_file(&folder, Duration::from_secs(1), UNIX_EPOCH);
+        let (mut expected, mut leftovers) = (chain(&path), 0);
+        for round in 0..200_u64 {
+            let mut child = child_of(&path, 0, u64::MAX);
+            thread::sleep(Duration::from_micros(round * 7919 % 12_000));
+            child.kill().unwrap();
+            child.wait().unwrap();
+            let found = chain(&path);
+            assert!(found.epoch >= expected.epoch);
+            expected.advance(found.epoch);
+            assert!(found.same(&expected));
+            for name in names(folder.path()) {
+                assert_eq!(mode(&folder.path().join(&name)) & !0o600, 0, "{name}");
+                leftovers += usize::from(name != "privacy.key");
+            }
+        }
+        assert!(expected.epoch > 0, "the children did nothing");
+        println!("{} epochs, {leftovers} leftovers seen", expected.epoch);
+        advance(&path, WEEK, UNIX_EPOCH + Duration::from_secs(expected.epoch)).unwrap();
+        assert_eq!(names(folder.path()), ["privacy.key"]);
+    }
+
+    #[test]
+    fn child_without_rights() {
+        let Ok(path) = env::var("CHILD_PATH") else { return };
+        let (path, span) = (Path::new(&path), Span::new(DAY, DAY).unwrap());
+        let (head, late) = start(path, span, unix(day(101))).unwrap();
+        assert_eq!((head.epoch, chain(path).epoch), (101, 100));
+        assert!(late.unwrap().to_string().ends_with("Permission denied (os error 13)"));
+    }
+
+    #[test]
+    fn a_folder_without_write_permission_still_starts_with_a_warning() {
+        let folder = TempDir::new().unwrap();
+        let path = new_file(&folder, DAY, day(100));
+        let mut command = Command::new(env::current_exe().unwrap());
+        command.args(["--exact", "key_file::tests::child_without_rights"]).env("CHILD_PATH", &path);
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(&path, Some(65_534), Some(65_534)).unwrap();
+            fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+            command.uid(65_534).gid(65_534);
+        } else {
+            fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o500)).unwrap();
+        }
+        let status = command.stdout(Stdio::null()).status().unwrap();
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o700)).unwrap();
+        assert!(status.success());
+    }
+
+    #[test]
+    fn a_file_that_root_moves_forward_keeps_its_owner() {
+        let folder = TempDir::new().unwrap();
+        let path = new_file(&folder, DAY, day(100));
+        if std::os::unix::fs::chown(&path, Some(65_534), Some(65_534)).is_ok() {
+            advance(&path, DAY, day(101)).unwrap();
+            let about = fs::metadata(&path).unwrap();
+            assert_eq!((about.uid(), about.gid(), about.mode() & 0o7777), (65_534, 65_534, 0o600));
+        }
+    }
+
+    #[test]
+    fn nothing_shows_the_key() {
+        let folder = TempDir::new().unwrap();
+        let path = new_file(&folder, DAY, day(100));
+        let text = String::from_utf8(fs::read(&path).unwrap()).unwrap();
+        let key = text.lines().nth(3).and_then(|line| line.strip_prefix("chain ")).unwrap();
+        let file = KeyFile::read(&path).unwrap();
+        let broken = folder.path().join("broken");
+        let mut shown = format!("{file:?}");
+        for cut in 0..text.len() - 1 {
+            let _ = fs::remove_file(&broken);
+            write_new(&broken, &text.as_bytes()[..cut], None).unwrap();
+            let error = KeyFile::read(&broken).unwrap_err();
+            shown.extend([error.to_string(), format!("{error:?}")]);
+        }
+        assert!(
+            key.as_bytes().windows(8).all(|part| !shown.contains(str::from_utf8(part).unwrap()))
+        );
     }
 }

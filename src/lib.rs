@@ -5,16 +5,30 @@
 mod address;
 mod app;
 mod client;
+mod count;
 mod device;
 mod emit;
 mod error;
 mod event;
 mod field;
 mod forwarded;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+#[allow(
+    missing_docs,
+    clippy::missing_panics_doc,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "not part of the crate"
+)]
+pub mod fuzz;
 mod host;
 #[cfg(feature = "json-lines")]
 mod json_lines;
+mod key_error;
 mod key_file;
+mod key_text;
+mod keys;
 mod language;
 mod middleware;
 mod percent;
@@ -27,6 +41,7 @@ mod timestamp;
 mod url;
 
 pub use app::{Consent, ErrorCode, FieldValue, LogFields, PeerAddr, Route};
+pub use count::{CountBody, CountBodyLayer, CountedBody};
 pub use error::Error;
 pub use field::{Address, AppTreatment, Field, Path, Referer, Status};
 #[cfg(feature = "json-lines")]

@@ -105,6 +105,15 @@ fn polled<T>(record: &mut Option<Record>, part: impl FnOnce() -> T) -> T {
     result
 }
 
+/// Tells the record, if there is one; it is emitted at once if there is nothing more to tell.
+fn told(record: &mut Option<Record>, tell: impl FnOnce(&mut Record) -> bool) {
+    if let Some(told) = record
+        && !tell(told)
+    {
+        *record = None;
+    }
+}
+
 pin_project! {
     /// The response to come; dropped before, its exchange is `aborted`.
     pub struct ResponseFuture<F> {
@@ -130,16 +139,13 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let result = ready!(polled(this.record, || this.inner.poll(cx)));
-        let record = this.record.take();
         Poll::Ready(match result {
             Ok(response) => {
-                let record = record.and_then(|record| record.respond(&response));
-                Ok(response.map(|inner| ResponseBody { inner, record }))
+                told(this.record, |record| record.respond(&response));
+                Ok(response.map(|inner| ResponseBody { inner, record: this.record.take() }))
             }
             Err(error) => {
-                if let Some(mut record) = record {
-                    record.fail(End::ServiceError);
-                }
+                told(this.record, |record| record.ends(End::ServiceError));
                 Err(error)
             }
         })
@@ -178,10 +184,7 @@ impl<R: Body> Body for ResponseBody<R> {
     ) -> Poll<Option<Result<Frame<R::Data>, R::Error>>> {
         let mut this = self.project();
         let frame = ready!(polled(this.record, || this.inner.as_mut().poll_frame(cx)));
-        if let Some(mut record) = this.record.take() {
-            let more = note(&mut record, frame.as_ref(), || this.inner.is_end_stream());
-            *this.record = more.then_some(record);
-        }
+        told(this.record, |record| note(record, frame.as_ref(), || this.inner.is_end_stream()));
         Poll::Ready(frame)
     }
 
@@ -202,14 +205,12 @@ fn note<D: bytes::Buf, E>(
 ) -> bool {
     match frame {
         None => record.end_of_body(),
-        Some(Err(_)) => record.fail(End::BodyError),
+        Some(Err(_)) => record.ends(End::BodyError),
         Some(Ok(frame)) => {
             let bytes = frame.data_ref().map_or(0, |data| data.remaining());
             let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
             let last = is_end();
-            record.frame(bytes, frame.trailers_ref(), last);
-            return !last && !frame.is_trailers();
+            record.frame(bytes, frame.trailers_ref(), last)
         }
     }
-    false
 }

@@ -16,10 +16,11 @@ use crate::client::{Clients, Nat64, Source, Unknown};
 use crate::error::Error;
 use crate::event::Site;
 use crate::field::{Address, AppTreatment, Field, Path, Referer, Status};
+use crate::keys::{Current, Keys};
 use crate::policy::{
     ClientSource, Declaration, Keys as Where, LegalBasis, Log, Policy, Signal, TrustedProxy,
 };
-use crate::pseudonym::{Epoch, Keys};
+use crate::pseudonym::Epoch;
 use crate::text::Text;
 
 /// As many logs as a record has bits for.
@@ -44,6 +45,7 @@ pub(crate) struct Plan {
 pub(crate) struct Needs {
     pub(crate) client: bool,
     pub(crate) route: bool,
+    pub(crate) scheme: bool,
     pub(crate) gpc: bool,
     pub(crate) consent: bool,
     pub(crate) device: bool,
@@ -134,6 +136,15 @@ impl Plan {
     pub(crate) fn listening(&self) -> u32 {
         let wanted = |log: &LogPlan| log.calm.wanted() || log.failed.wanted();
         (0..).zip(&self.logs).filter(|(_, log)| wanted(log)).fold(0, |all, (at, _)| all | 1 << at)
+    }
+
+    /// The key of this moment. What the operator has to know about the keys is said here, once.
+    pub(crate) fn epoch(&self, now: SystemTime) -> Option<Current> {
+        let keys = self.keys.as_ref()?;
+        if let Some(warning) = keys.warning() {
+            tracing::warn!(target: "tower_privacy_log", "{warning}");
+        }
+        keys.current(now)
     }
 
     /// Counts an address that could not be told; the reason says nothing of what was sent.
@@ -257,7 +268,10 @@ impl Draft {
             }
             Field::UrlPath(path) => self.reduced(Reduction::Path(path.clone())),
             Field::UrlQuery { allow } => self.reduced(Reduction::Query(allow.clone())),
-            Field::UrlScheme => Step::Scheme,
+            Field::UrlScheme => {
+                self.needs.scheme = true;
+                Step::Scheme
+            }
             Field::ProtocolVersion => Step::Version,
             Field::ServerAddress { allow } => self.reduced(Reduction::Host(allow.clone())),
             Field::StatusCode(status) => Step::Status(*status),

@@ -3,7 +3,12 @@
 //! TOML text, serde and the builder all become one tree ([`node`]) that one reader ([`read`])
 //! turns into a [`Policy`]; a policy that exists is valid. Keys are named here, never held.
 
+mod builder;
+mod declaration;
 pub(crate) mod duration;
+mod fields;
+mod given;
+mod log;
 mod node;
 pub(crate) mod problem;
 mod read;
@@ -22,7 +27,9 @@ use serde::ser::{Serialize, Serializer};
 
 use crate::error::Error;
 use crate::field::{AppTreatment, Field};
+pub use builder::Builder;
 use node::Node;
+use problem::Problem;
 
 /// A valid declaration of what may be logged, why, and for how long.
 ///
@@ -259,6 +266,19 @@ impl LegalBasis {
         "legitimate-interests",
     ];
 
+    /// Without an interest, which stands in a key of its own.
+    pub(crate) fn parse(word: &str) -> Option<Self> {
+        Some(match word {
+            "consent" => Self::Consent,
+            "contract" => Self::Contract,
+            "legal-obligation" => Self::LegalObligation,
+            "vital-interests" => Self::VitalInterests,
+            "public-task" => Self::PublicTask,
+            "legitimate-interests" => Self::LegitimateInterests { interest: String::new() },
+            _ => return None,
+        })
+    }
+
     /// The word that a policy uses.
     #[must_use]
     pub const fn as_str(&self) -> &'static str {
@@ -270,87 +290,6 @@ impl LegalBasis {
             Self::PublicTask => "public-task",
             Self::LegitimateInterests { .. } => "legitimate-interests",
         }
-    }
-}
-
-/// Builds a [`Policy`] in Rust; says everything that the TOML form says.
-#[derive(Clone, Debug, Default)]
-#[must_use]
-pub struct Builder {
-    id: Option<String>,
-    controller: Option<[String; 2]>,
-    source: Option<String>,
-    trusted_proxies: Vec<String>,
-    nat64_prefixes: Vec<String>,
-    keys: Option<Keys>,
-    rotate: Option<Duration>,
-    forget: Option<Duration>,
-    logs: Vec<Log>,
-}
-
-impl Builder {
-    /// The policy's name, `[A-Za-z0-9._-]{1,64}`; needed.
-    pub fn id(mut self, id: impl Into<String>) -> Self {
-        self.id = Some(id.into());
-        self
-    }
-
-    /// Who is responsible, and how to reach them.
-    pub fn controller(mut self, name: impl Into<String>, contact: impl Into<String>) -> Self {
-        self.controller = Some([name.into(), contact.into()]);
-        self
-    }
-
-    /// Whose address is the client's: `peer` (default), `x-forwarded-for`, `forwarded` or a
-    /// single-address header.
-    pub fn client_source(mut self, source: impl Into<String>) -> Self {
-        self.source = Some(source.into());
-        self
-    }
-
-    /// A proxy whose forwarding header is believed: an address or a prefix.
-    pub fn trusted_proxy(mut self, prefix: impl Into<String>) -> Self {
-        self.trusted_proxies.push(prefix.into());
-        self
-    }
-
-    /// An operator's NAT64 prefix (RFC 6052) whose embedded IPv4 address is unwrapped.
-    pub fn nat64_prefix(mut self, prefix: impl Into<String>) -> Self {
-        self.nat64_prefixes.push(prefix.into());
-        self
-    }
-
-    /// Where the keys of the pseudonyms come from; memory by default.
-    pub fn keys(mut self, keys: Keys) -> Self {
-        self.keys = Some(keys);
-        self
-    }
-
-    /// How long one key is used, in whole seconds; a day by default.
-    pub fn rotate(mut self, rotate: Duration) -> Self {
-        self.rotate = Some(rotate);
-        self
-    }
-
-    /// After how long nobody can recover a key; a week by default.
-    pub fn forget(mut self, forget: Duration) -> Self {
-        self.forget = Some(forget);
-        self
-    }
-
-    /// Adds a log; at least one is needed.
-    pub fn log(mut self, log: Log) -> Self {
-        self.logs.push(log);
-        self
-    }
-
-    /// The policy, if everything in it holds.
-    ///
-    /// # Errors
-    ///
-    /// Names every mistake by its key, with what was expected.
-    pub fn build(self) -> Result<Policy, Error> {
-        Policy::from_node(&self.node()).map_err(|problems| Error::policy(None, None, problems))
     }
 }
 
@@ -375,13 +314,22 @@ impl Policy {
 
     #[cfg(feature = "toml")]
     fn parse(path: Option<&std::path::Path>, text: &str) -> Result<Self, Error> {
-        toml::parse(text)
-            .and_then(|node| Self::from_node(&node))
-            .map_err(|problems| Error::policy(path, Some(text), problems))
+        let (node, mut problems) = toml::parse(text);
+        let policy = node.map_or_else(|| Err(Vec::new()), |node| Self::from_node(&node));
+        match policy {
+            Ok(policy) if problems.is_empty() => return Ok(policy),
+            Ok(_) => {}
+            Err(others) => {
+                let known: Vec<usize> = problems.iter().map(Problem::start).collect();
+                problems.extend(others.into_iter().filter(|p| !known.contains(&p.start())));
+            }
+        }
+        problems.sort_by_key(Problem::start);
+        Err(Error::policy(path, Some(text), problems))
     }
 
-    fn from_node(node: &Node) -> Result<Self, Vec<problem::Problem>> {
-        let declaration = Arc::new(read::declaration(node)?);
+    fn from_node(node: &Node) -> Result<Self, Vec<Problem>> {
+        let declaration = Arc::new(declaration::declaration(node)?);
         Ok(Self { declaration })
     }
 

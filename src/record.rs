@@ -6,10 +6,11 @@
 #![expect(clippy::disallowed_methods, reason = "the one place that reads raw requests")]
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Instant, SystemTime};
 
 use http::header::{ACCEPT_LANGUAGE, CONTENT_LENGTH, CONTENT_TYPE, HOST, REFERER, USER_AGENT};
-use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
+use http::{HeaderMap, Request, Response, StatusCode, Version};
 use http_body::Body;
 use smallvec::SmallVec;
 
@@ -17,39 +18,61 @@ use crate::app::{Consent, ErrorCode, LogFields, PeerAddr, Route};
 use crate::client::truncate;
 use crate::device::{Device, Hints, classify};
 use crate::field::{Path, Referer};
+use crate::keys::Current;
 use crate::plan::{Plan, Reduction};
-use crate::pseudonym::{Current, Pseudonym};
+use crate::pseudonym::Pseudonym;
 use crate::text::Text;
 use crate::{host, language, timestamp, url};
 
 pub(crate) struct Record {
     pub(crate) plan: Arc<Plan>,
     /// Milliseconds since the Unix epoch.
-    pub(crate) at: Option<u64>,
+    pub(crate) at: Known,
     pub(crate) reduced: SmallVec<[Reduced; 2]>,
     pub(crate) route: Option<Template>,
     pub(crate) code: Option<ErrorCode>,
     pub(crate) fields: LogFields,
-    pub(crate) device: Option<Device>,
+    /// Request bytes that were announced.
+    announced: Known,
+    /// Request bytes that the service read, if somebody counts them.
+    read: Option<Arc<AtomicU64>>,
+    /// Response bytes handed to the server.
     pub(crate) sent: u64,
+    /// Response bytes that complete the exchange.
+    owed: Known,
+    started: Option<Instant>,
     /// Milliseconds from the start to the last body byte.
     pub(crate) lasted: Option<u32>,
-    pub(crate) status: Option<StatusCode>,
-    pub(crate) grpc: Option<u16>,
-    pub(crate) method: u8,
-    pub(crate) version: Option<&'static str>,
-    pub(crate) scheme: Option<&'static str>,
-    pub(crate) end: End,
     /// A bit for every log that gets this record.
     pub(crate) logs: u32,
     /// A bit for every log that was consented to.
     consented: u32,
-    started: Option<Instant>,
-    received: Option<u64>,
-    /// Response bytes that complete the exchange, if known.
-    owed: Option<u64>,
+    pub(crate) device: Option<Device>,
+    pub(crate) status: Option<StatusCode>,
+    pub(crate) grpc: Option<u8>,
+    /// Indices into the lists of known words.
+    pub(crate) method: u8,
+    pub(crate) version: u8,
+    pub(crate) scheme: u8,
+    pub(crate) end: End,
     is_grpc: bool,
     inside: bool,
+}
+
+/// A count that may be unknown, in the size of a count: many records are in flight.
+#[derive(Clone, Copy)]
+pub(crate) struct Known(u64);
+
+impl Known {
+    const NOT: Self = Self(u64::MAX);
+
+    fn of(count: Option<u64>) -> Self {
+        count.map_or(Self::NOT, Self)
+    }
+
+    pub(crate) fn count(self) -> Option<u64> {
+        (self.0 != u64::MAX).then_some(self.0)
+    }
 }
 
 /// What is left of a part of the request.
@@ -77,12 +100,18 @@ pub(crate) enum End {
     Panic,
 }
 
-/// In the order of [`METHODS`]; the last one stands for every other method.
-const OTHER_METHOD: u8 = 9;
-
 /// OpenTelemetry's known methods: RFC 9110 §9.3 and RFC 5789.
-const METHODS: [&str; 10] =
-    ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "_OTHER"];
+const METHODS: [&str; 9] =
+    ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
+const VERSIONS: [&str; 5] = ["0.9", "1.0", "1.1", "2", "3"];
+const SCHEMES: [&str; 2] = ["http", "https"];
+const NONE: u8 = u8::MAX;
+
+/// The index of a word in a closed list; its case counts.
+fn known(words: &[&str], word: &str) -> u8 {
+    let found = words.iter().position(|known| *known == word);
+    found.and_then(|at| u8::try_from(at).ok()).unwrap_or(NONE)
+}
 
 impl Record {
     /// The record of an exchange that starts now; `None` when no log is to have one.
@@ -106,29 +135,36 @@ impl Record {
         let capture = Capture::of(plan, request, now);
         let epoch = plan.needs.app_pseudonym.then(|| capture.epoch.as_deref().cloned()).flatten();
         let mut record = Self {
-            at: timestamp::millis(now),
+            at: Known::of(timestamp::millis(now)),
             reduced: plan.reductions.iter().map(|reduction| capture.reduce(reduction)).collect(),
             route: plan.needs.route.then(|| template(request.extensions())).flatten(),
             code: None,
             fields: LogFields::default(),
             device: plan.needs.device.then(|| classify(hints(request.headers()))).flatten(),
+            announced: Known::NOT,
+            read: None,
             sent: 0,
+            owed: Known::NOT,
+            started: plan.needs.duration.then(Instant::now),
             lasted: None,
-            status: None,
-            grpc: None,
-            method: method(request.method()),
-            version: version(request.version()),
-            scheme: scheme(request),
-            end: End::Aborted,
             logs,
             consented: consented(plan, request.extensions()),
-            started: plan.needs.duration.then(Instant::now),
-            received: plan.needs.request_size.then(|| announced(request.headers())).flatten(),
-            owed: None,
+            status: None,
+            grpc: None,
+            method: known(&METHODS, request.method().as_str()),
+            version: version(request.version()),
+            scheme: if plan.needs.scheme { scheme(request) } else { NONE },
+            end: End::Aborted,
             is_grpc: false,
             inside: false,
             plan: Arc::clone(plan),
         };
+        if plan.needs.request_size {
+            record.announced = Known::of(announced(request.headers()));
+            let read = Counter::default();
+            record.read = Some(Arc::clone(&read.0));
+            request.extensions_mut().insert(read);
+        }
         if plan.needs.app {
             record.fields = LogFields::new(Arc::clone(plan), epoch);
             request.extensions_mut().insert(record.fields.clone());
@@ -145,8 +181,8 @@ impl Record {
         self.inside = false;
     }
 
-    /// The response's head. Gives the record back if its body is still to come.
-    pub(crate) fn respond<R: Body>(mut self, response: &Response<R>) -> Option<Self> {
+    /// The response's head; whether its body is still to come.
+    pub(crate) fn respond<R: Body>(&mut self, response: &Response<R>) -> bool {
         let (head, status) = (response.headers(), response.status());
         self.status = Some(status);
         self.code = response.extensions().get().cloned();
@@ -160,38 +196,41 @@ impl Record {
         }
         if self.upgrades(status) {
             self.end = End::Complete;
-            return None;
+            return false;
         }
-        self.owed = self.owes(response);
-        if self.owed == Some(0) {
+        self.owed = Known::of(self.owes(response));
+        if self.owed.count() == Some(0) {
             self.finish();
         }
-        Some(self)
+        true
     }
 
-    /// One frame of the body; `last` when the body says that it was the last.
-    pub(crate) fn frame(&mut self, bytes: u64, trailers: Option<&HeaderMap>, last: bool) {
+    /// One frame of the body, `last` when the body says so; whether there can be more.
+    pub(crate) fn frame(&mut self, bytes: u64, trailers: Option<&HeaderMap>, last: bool) -> bool {
         self.sent = self.sent.saturating_add(bytes);
         if let Some(trailers) = trailers {
             self.grpc_status(trailers);
         }
         if last || trailers.is_some() {
-            self.end_of_body();
-        } else if self.owed.is_some_and(|owed| self.sent >= owed) {
+            return self.end_of_body();
+        }
+        if self.owed.count().is_some_and(|owed| self.sent >= owed) {
             self.finish();
         }
+        true
     }
 
     /// The body has nothing more: all of it, or less than the head promised.
-    pub(crate) fn end_of_body(&mut self) {
-        let short = self.owed.is_some_and(|owed| self.sent < owed);
-        self.end = if short { End::Truncated } else { End::Complete };
-        self.finish();
+    pub(crate) fn end_of_body(&mut self) -> bool {
+        let short = self.owed.count().is_some_and(|owed| self.sent < owed);
+        self.ends(if short { End::Truncated } else { End::Complete })
     }
 
-    pub(crate) fn fail(&mut self, end: End) {
+    /// The end is known, and there is nothing more to tell.
+    pub(crate) fn ends(&mut self, end: End) -> bool {
         self.end = end;
         self.finish();
+        false
     }
 
     /// The time of the last byte, unless it is known already.
@@ -203,7 +242,8 @@ impl Record {
 
     /// What is known for sure at the drop.
     fn settle(&mut self) {
-        let whole = self.status.is_some() && self.owed.is_some_and(|owed| self.sent >= owed);
+        let whole =
+            self.status.is_some() && self.owed.count().is_some_and(|owed| self.sent >= owed);
         self.end = match self.end {
             End::Aborted if self.inside || std::thread::panicking() => End::Panic,
             End::Aborted if whole => End::Complete,
@@ -217,13 +257,13 @@ impl Record {
 
     /// 101, or the tunnel of a CONNECT: nothing of what follows is part of the exchange.
     fn upgrades(&self, status: StatusCode) -> bool {
-        let connect = METHODS.get(usize::from(self.method)) == Some(&"CONNECT");
+        let connect = self.method() == "CONNECT";
         status == StatusCode::SWITCHING_PROTOCOLS || connect && status.is_success()
     }
 
     /// The server stops by itself after these bytes, or sends no body whatever there is.
     fn owes<R: Body>(&self, response: &Response<R>) -> Option<u64> {
-        let head = METHODS.get(usize::from(self.method)) == Some(&"HEAD");
+        let head = self.method() == "HEAD";
         let status = response.status();
         let bodiless = [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&status);
         if head || bodiless || status.is_informational() || response.body().is_end_stream() {
@@ -232,8 +272,22 @@ impl Record {
         announced(response.headers()).or_else(|| response.body().size_hint().exact())
     }
 
-    pub(crate) const fn received(&self) -> Option<u64> {
-        self.received
+    /// Request bytes: what the service read if that is counted, else what was announced.
+    pub(crate) fn received(&self) -> Option<u64> {
+        let read = self.read.as_ref().map(|read| read.load(Ordering::Relaxed));
+        read.filter(|read| *read != UNCOUNTED).or_else(|| self.announced.count())
+    }
+
+    pub(crate) fn method(&self) -> &'static str {
+        METHODS.get(usize::from(self.method)).unwrap_or(&"_OTHER")
+    }
+
+    pub(crate) fn version(&self) -> Option<&'static str> {
+        VERSIONS.get(usize::from(self.version)).copied()
+    }
+
+    pub(crate) fn scheme(&self) -> Option<&'static str> {
+        SCHEMES.get(usize::from(self.scheme)).copied()
     }
 
     fn grpc_status(&mut self, headers: &HeaderMap) {
@@ -244,6 +298,25 @@ impl Record {
         let code = status.and_then(|text| text.parse().ok()).filter(|code| *code <= 16);
         self.grpc = code.or(self.grpc);
     }
+}
+
+/// Counts the bytes that the service reads of the request; in the request's extensions.
+#[derive(Clone)]
+struct Counter(Arc<AtomicU64>);
+
+const UNCOUNTED: u64 = u64::MAX;
+
+impl Default for Counter {
+    fn default() -> Self {
+        Self(Arc::new(AtomicU64::new(UNCOUNTED)))
+    }
+}
+
+/// The count to add to from now on, if a log declares the request's size.
+pub(crate) fn counter<B>(request: &Request<B>) -> Option<Arc<AtomicU64>> {
+    let Counter(read) = request.extensions().get()?;
+    read.store(0, Ordering::Relaxed);
+    Some(Arc::clone(read))
 }
 
 impl Drop for Record {
@@ -269,7 +342,7 @@ impl<'r> Capture<'r> {
             uri: request.uri(),
             host: asked(request),
             client: plan.needs.client.then(|| client(plan, request)).flatten(),
-            epoch: plan.keys.as_ref().and_then(|keys| keys.current(now)),
+            epoch: plan.epoch(now),
         }
     }
 
@@ -379,30 +452,17 @@ fn asked<B>(request: &Request<B>) -> Option<&str> {
 }
 
 /// HTTP/1 targets name no scheme: a server that knows its own puts it into the extensions.
-fn scheme<B>(request: &Request<B>) -> Option<&'static str> {
+fn scheme<B>(request: &Request<B>) -> u8 {
     let given = request.extensions().get::<http::uri::Scheme>();
-    let scheme = request.uri().scheme().or(given)?.as_str();
-    ["http", "https"].into_iter().find(|known| scheme.eq_ignore_ascii_case(known))
+    let scheme = request.uri().scheme().or(given);
+    scheme.map_or(NONE, |scheme| known(&SCHEMES, scheme.as_str()))
 }
 
-fn method(method: &Method) -> u8 {
-    let known = (0..).zip(METHODS).find(|(_, known)| *known == method.as_str());
-    known.map_or(OTHER_METHOD, |(at, _)| at)
-}
-
-pub(crate) fn method_name(method: u8) -> &'static str {
-    METHODS.get(usize::from(method)).unwrap_or(&"_OTHER")
-}
-
-fn version(version: Version) -> Option<&'static str> {
-    match version {
-        Version::HTTP_09 => Some("0.9"),
-        Version::HTTP_10 => Some("1.0"),
-        Version::HTTP_11 => Some("1.1"),
-        Version::HTTP_2 => Some("2"),
-        Version::HTTP_3 => Some("3"),
-        _ => None,
-    }
+fn version(version: Version) -> u8 {
+    let order =
+        [Version::HTTP_09, Version::HTTP_10, Version::HTTP_11, Version::HTTP_2, Version::HTTP_3];
+    let found = order.iter().position(|known| *known == version);
+    found.and_then(|at| u8::try_from(at).ok()).unwrap_or(NONE)
 }
 
 fn announced(headers: &HeaderMap) -> Option<u64> {

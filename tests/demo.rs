@@ -28,7 +28,10 @@ fn demo(arguments: &[&str]) -> Command {
 
 impl Demo {
     fn start(arguments: &[&str]) -> Self {
-        let mut child = demo(arguments).args(["--listen", "127.0.0.1:0"]).spawn().expect("cargo test builds the examples");
+        let mut child = demo(arguments)
+            .args(["--listen", "127.0.0.1:0"])
+            .spawn()
+            .expect("cargo test builds the examples");
         let mut stderr = BufReader::new(child.stderr.take().unwrap());
         let mut line = String::new();
         stderr.read_line(&mut line).unwrap();
@@ -66,7 +69,9 @@ impl Demo {
 
 fn lines(bytes: &[u8]) -> Vec<Value> {
     let text = std::str::from_utf8(bytes).unwrap();
-    text.lines().map(|line| serde_json::from_str(line).expect("stdout holds JSON lines only")).collect()
+    text.lines()
+        .map(|line| serde_json::from_str(line).expect("stdout holds JSON lines only"))
+        .collect()
 }
 
 fn keys(line: &Value) -> BTreeSet<&str> {
@@ -85,15 +90,36 @@ const ALWAYS: [&str; 6] = [
 /// A route, how to ask for it, and the declared fields that its line has beside [`ALWAYS`].
 const ROUTES: [(&str, &str, &[(&str, &str)]); 9] = [
     ("GET", "/", &[("http.route", "\"/\""), ("http.response.status_code", "200")]),
-    ("GET", "/users/canary9f3k", &[("http.route", "\"/users/{id}\""), ("http.response.status_code", "200")]),
-    ("GET", "/fail", &[("http.route", "\"/fail\""), ("http.response.status_code", "500"), ("error.type", "\"500\"")]),
+    (
+        "GET",
+        "/users/canary9f3k",
+        &[("http.route", "\"/users/{id}\""), ("http.response.status_code", "200")],
+    ),
+    (
+        "GET",
+        "/fail",
+        &[
+            ("http.route", "\"/fail\""),
+            ("http.response.status_code", "500"),
+            ("error.type", "\"500\""),
+        ],
+    ),
     ("GET", "/panic", &[("http.route", "\"/panic\""), ("error.type", "\"panic\"")]),
-    ("GET", "/stream?chunks=3&ms=5&x=canary9f3k", &[("http.route", "\"/stream\""), ("http.response.status_code", "200")]),
+    (
+        "GET",
+        "/stream?chunks=3&ms=5&x=canary9f3k",
+        &[("http.route", "\"/stream\""), ("http.response.status_code", "200")],
+    ),
     ("POST", "/upload", &[("http.route", "\"/upload\""), ("http.response.status_code", "200")]),
     (
         "GET",
         "/generate?model=sdxl&user=canary9f3k",
-        &[("http.route", "\"/generate\""), ("http.response.status_code", "200"), ("generation.model", "\"sdxl\""), ("user.hash", "")],
+        &[
+            ("http.route", "\"/generate\""),
+            ("http.response.status_code", "200"),
+            ("generation.model", "\"sdxl\""),
+            ("user.hash", ""),
+        ],
     ),
     ("GET", "/health", &[("http.route", "\"/health\""), ("http.response.status_code", "200")]),
     ("GET", "/canary9f3k?canary9f3k", &[("http.response.status_code", "404")]),
@@ -110,7 +136,8 @@ fn every_route_gives_one_line_with_the_declared_keys_and_no_other_output() {
     let lines = lines(&output.stdout);
     assert_eq!(lines.len(), ROUTES.len());
     for (line, (_, target, fields)) in lines.iter().zip(ROUTES) {
-        let expected: BTreeSet<&str> = ALWAYS.into_iter().chain(fields.iter().map(|(name, _)| *name)).collect();
+        let expected: BTreeSet<&str> =
+            ALWAYS.into_iter().chain(fields.iter().map(|(name, _)| *name)).collect();
         assert_eq!(keys(line), expected, "{target}");
         assert_eq!(line["http.request.header.referer"], "https://example.com");
         for (name, value) in fields.iter().filter(|(_, value)| !value.is_empty()) {
@@ -127,18 +154,26 @@ fn every_route_gives_one_line_with_the_declared_keys_and_no_other_output() {
 fn the_page_shows_a_visitor_its_own_requests_beside_their_records() {
     let demo = Demo::start(&[]);
     let first = demo.request("GET", "/", "");
-    let cookie = first.lines().find_map(|line| line.strip_prefix("set-cookie: ")).expect("a cookie");
+    let cookie =
+        first.lines().find_map(|line| line.strip_prefix("set-cookie: ")).expect("a cookie");
     let cookie = cookie.split(';').next().unwrap().to_owned();
     let mut stream = TcpStream::connect(demo.address).unwrap();
     write!(stream, "GET / HTTP/1.1\r\nhost: demo.test\r\nconnection: close\r\ncookie: {cookie}\r\nx-mine: <b>mine</b>\r\n\r\n").unwrap();
     stream.read_to_string(&mut String::new()).unwrap();
     let mut stream = TcpStream::connect(demo.address).unwrap();
-    write!(stream, "GET / HTTP/1.1\r\nhost: demo.test\r\nconnection: close\r\ncookie: {cookie}\r\n\r\n").unwrap();
+    write!(
+        stream,
+        "GET / HTTP/1.1\r\nhost: demo.test\r\nconnection: close\r\ncookie: {cookie}\r\n\r\n"
+    )
+    .unwrap();
     let mut page = String::new();
     stream.read_to_string(&mut page).unwrap();
     assert!(page.contains("&lt;b&gt;mine&lt;/b&gt;"), "what was sent, escaped");
     assert!(page.contains("http.response.status_code"), "what was logged");
-    assert!(!demo.request("GET", "/", "").contains("x-mine"), "another visitor's requests are not shown");
+    assert!(
+        !demo.request("GET", "/", "").contains("x-mine"),
+        "another visitor's requests are not shown"
+    );
     demo.stop();
 }
 
@@ -146,7 +181,11 @@ fn the_page_shows_a_visitor_its_own_requests_beside_their_records() {
 fn a_broken_policy_stops_the_start_with_its_sentences() {
     let folder = tempfile::tempdir().unwrap();
     let path: PathBuf = folder.path().join("broken.toml");
-    std::fs::write(&path, "policy = \"x\"\n[log.access.fields]\n\"cleint.address\" = \"truncate\"\n").unwrap();
+    std::fs::write(
+        &path,
+        "policy = \"x\"\n[log.access.fields]\n\"cleint.address\" = \"truncate\"\n",
+    )
+    .unwrap();
     let output = demo(&["--policy", path.to_str().unwrap()]).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     assert!(output.stdout.is_empty());

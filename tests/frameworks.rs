@@ -39,10 +39,16 @@ fn peer() -> SocketAddr {
 async fn axum_gives_the_peer_and_the_matched_route() {
     let (written, _guard) = support::written();
     let users = Router::new().route("/users/{id}", get(|| async { "hello" }));
-    let app = Router::new().nest("/api", users).layer(layer("\"client.address\" = \"truncate\"\n\"http.route\" = \"keep\""));
-    let request = Request::get("/api/users/42?token=M").extension(ConnectInfo(peer())).body(Body::empty()).unwrap();
+    let app = Router::new()
+        .nest("/api", users)
+        .layer(layer("\"client.address\" = \"truncate\"\n\"http.route\" = \"keep\""));
+    let request = Request::get("/api/users/42?token=M")
+        .extension(ConnectInfo(peer()))
+        .body(Body::empty())
+        .unwrap();
     finish(app.clone().oneshot(request).await.unwrap()).await;
-    let missing = Request::get("/api/nowhere/M").extension(ConnectInfo(peer())).body(Body::empty()).unwrap();
+    let missing =
+        Request::get("/api/nowhere/M").extension(ConnectInfo(peer())).body(Body::empty()).unwrap();
     assert_eq!(finish(app.oneshot(missing).await.unwrap()).await, StatusCode::NOT_FOUND);
     let records = written.records();
     assert_eq!(records.len(), 2);
@@ -55,7 +61,9 @@ async fn axum_gives_the_peer_and_the_matched_route() {
 async fn other_servers_name_the_peer_and_the_route_in_extensions() {
     let (written, _guard) = support::written();
     let layer = layer("\"client.address\" = \"truncate\"\n\"http.route\" = \"keep\"");
-    let inner = service_fn(async |_: Request<()>| Ok::<_, Infallible>(Response::new(Full::<bytes::Bytes>::from("x"))));
+    let inner = service_fn(async |_: Request<()>| {
+        Ok::<_, Infallible>(Response::new(Full::<bytes::Bytes>::from("x")))
+    });
     let request = Request::get("/u/1").extension(PeerAddr(peer())).extension(Route::new("/u/{id}"));
     finish(layer.layer(inner).oneshot(request.body(()).unwrap()).await.unwrap()).await;
     let records = written.records();
@@ -66,10 +74,13 @@ async fn other_servers_name_the_peer_and_the_route_in_extensions() {
 #[tokio::test]
 async fn a_record_inside_of_trace_layer_has_none_of_its_span() {
     let (written, _guard) = support::written();
-    let app = Router::new()
-        .route("/reset", get(|| async { "ok" }))
-        .layer(layer("\"http.route\" = \"keep\"\n\"http.response.status_code\" = \"keep\""))
-        .layer(TraceLayer::new_for_http().make_span_with(tower_http::trace::DefaultMakeSpan::new().level(tracing::Level::INFO)));
+    let app =
+        Router::new()
+            .route("/reset", get(|| async { "ok" }))
+            .layer(layer("\"http.route\" = \"keep\"\n\"http.response.status_code\" = \"keep\""))
+            .layer(TraceLayer::new_for_http().make_span_with(
+                tower_http::trace::DefaultMakeSpan::new().level(tracing::Level::INFO),
+            ));
     let request = Request::get("/reset?token=MARKER").body(Body::empty()).unwrap();
     finish(app.oneshot(request).await.unwrap()).await;
     let records = written.records();
@@ -87,14 +98,17 @@ async fn the_spans_of_the_application_are_as_they_were_afterwards() {
     let layer = layer("\"http.request.method\" = \"keep\"");
     let outer = tracing::info_span!("outer", outer_field = 1).entered();
     let inner = tracing::info_span!("inner", inner_field = 2).entered();
-    let service = service_fn(async |_: Request<()>| Ok::<_, Infallible>(Response::new(Full::<bytes::Bytes>::from("x"))));
+    let service = service_fn(async |_: Request<()>| {
+        Ok::<_, Infallible>(Response::new(Full::<bytes::Bytes>::from("x")))
+    });
     finish(layer.layer(service).oneshot(Request::new(())).await.unwrap()).await;
     tracing::info!(own = true, "after");
     drop(inner);
     tracing::info!(own = true, "outside");
     drop(outer);
     let text = written.text();
-    let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let lines: Vec<serde_json::Value> =
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(lines[0].get("spans"), None, "the record is outside of every span");
     assert_eq!(lines[1]["spans"].as_array().unwrap().len(), 2);
     assert_eq!(lines[1]["span"]["inner_field"], 2);
@@ -108,7 +122,8 @@ async fn handlers_add_fields_by_an_extractor_that_never_fails() {
         fields.set("generation.model", "sdxl");
         "ok"
     };
-    let app = Router::new().route("/", get(handler)).layer(layer("\"http.request.method\" = \"keep\""));
+    let app =
+        Router::new().route("/", get(handler)).layer(layer("\"http.request.method\" = \"keep\""));
     let request = Request::get("/").body(Body::empty()).unwrap();
     assert_eq!(finish(app.oneshot(request).await.unwrap()).await, StatusCode::OK);
     assert_eq!(written.records()[0].get("generation.model"), None);
@@ -167,5 +182,7 @@ fn the_layer_is_clone_send_and_sync() {
     fn all<T: Clone + Send + Sync + 'static>(_: &T) {}
     let layer = layer("\"http.request.method\" = \"keep\"");
     all(&layer);
-    all(&layer.layer(service_fn(async |_: Request<()>| Ok::<_, Infallible>(Response::new(Empty::<&[u8]>::new())))));
+    all(&layer.layer(service_fn(async |_: Request<()>| {
+        Ok::<_, Infallible>(Response::new(Empty::<&[u8]>::new()))
+    })));
 }

@@ -32,7 +32,8 @@ pub async fn home(
     let page = page(&visits, routes::agreed(&headers));
     let head = [(CONTENT_SECURITY_POLICY, SECURITY), (CACHE_CONTROL, "no-store")];
     // The first visit's own record is written after its page: look once more, and only once.
-    let again = (visits.is_empty() && uri.query().is_none()).then_some([(REFRESH, "1; url=/?again")]);
+    let again =
+        (visits.is_empty() && uri.query().is_none()).then_some([(REFRESH, "1; url=/?again")]);
     (head, again, Html(page)).into_response()
 }
 

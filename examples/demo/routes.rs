@@ -119,7 +119,8 @@ pub fn agreed(headers: &HeaderMap) -> bool {
 }
 
 pub fn cookies(headers: &HeaderMap) -> impl Iterator<Item = &str> {
-    let values = headers.get_all(COOKIE).into_iter().filter_map(|value: &HeaderValue| value.to_str().ok());
+    let values =
+        headers.get_all(COOKIE).into_iter().filter_map(|value: &HeaderValue| value.to_str().ok());
     values.flat_map(|value| value.split("; "))
 }
 

@@ -98,14 +98,17 @@ impl Who {
     fn of(headers: &HeaderMap) -> Self {
         let mut cookies = crate::routes::cookies(headers);
         let known = cookies.find_map(|cookie| cookie.strip_prefix(COOKIE));
-        match known.filter(|known| known.len() == 32 && known.bytes().all(|byte| byte.is_ascii_hexdigit())) {
+        match known
+            .filter(|known| known.len() == 32 && known.bytes().all(|byte| byte.is_ascii_hexdigit()))
+        {
             Some(known) => Self { visitor: known.to_owned(), is_new: false },
             None => Self { visitor: random(), is_new: true },
         }
     }
 
     fn cookie(&self) -> Option<HeaderValue> {
-        let cookie = format!("{COOKIE}{}; Path=/; SameSite=Lax; HttpOnly; Max-Age=3600", self.visitor);
+        let cookie =
+            format!("{COOKIE}{}; Path=/; SameSite=Lax; HttpOnly; Max-Age=3600", self.visitor);
         cookie.parse().ok().filter(|_| self.is_new)
     }
 }
@@ -243,7 +246,10 @@ impl HttpBody for Scoped<Body> {
     type Data = Bytes;
     type Error = axum::Error;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let this = self.project();
         match this.inner.as_pin_mut() {
             Some(inner) => inside(this.visit, || inner.poll_frame(cx)),

@@ -23,7 +23,8 @@ pub(crate) fn with_line<T>(event: &Event<'_>, take: impl FnOnce(&[u8]) -> T) -> 
         format(event, buffer);
         take.take().map(|take| take(buffer))
     };
-    let done = LINE.try_with(|line| line.try_borrow_mut().ok().and_then(|mut buffer| run(&mut buffer)));
+    let done =
+        LINE.try_with(|line| line.try_borrow_mut().ok().and_then(|mut buffer| run(&mut buffer)));
     match done.ok().flatten() {
         Some(result) => result,
         None => run(&mut Vec::new()).expect("taken once, by whoever got a buffer"),
@@ -153,7 +154,10 @@ fn escape_bytes(bytes: &[u8], buffer: &mut Vec<u8>) {
 fn decimal(value: f64, buffer: &mut Vec<u8>) {
     const EXACT: f64 = 1e15;
     let millionths = (value * 1e6).round();
-    if millionths.abs() < EXACT && millionths / 1e6 == value && (value != 0.0 || value.is_sign_positive()) {
+    if millionths.abs() < EXACT
+        && millionths / 1e6 == value
+        && (value != 0.0 || value.is_sign_positive())
+    {
         #[expect(clippy::cast_possible_truncation, reason = "whole and below 1e15")]
         fixed(millionths as i64, buffer);
     } else {
@@ -200,9 +204,20 @@ mod tests {
     #[test]
     fn decimals_are_short() {
         for (value, text) in [
-            (0.012, "0.012"), (1.0, "1"), (0.0, "0"), (-0.5, "-0.5"), (-0.0, "-0"), (0.000_001, "0.000001"),
-            (1234.5, "1234.5"), (100.0, "100"), (1e-7, "0.0000001"), (1.5e300, "1.5e300"), (5e-324, "5e-324"),
-            (0.1 + 0.2, "0.30000000000000004"), (1e16, "10000000000000000"), (1.000_01, "1.00001"),
+            (0.012, "0.012"),
+            (1.0, "1"),
+            (0.0, "0"),
+            (-0.5, "-0.5"),
+            (-0.0, "-0"),
+            (0.000_001, "0.000001"),
+            (1234.5, "1234.5"),
+            (100.0, "100"),
+            (1e-7, "0.0000001"),
+            (1.5e300, "1.5e300"),
+            (5e-324, "5e-324"),
+            (0.1 + 0.2, "0.30000000000000004"),
+            (1e16, "10000000000000000"),
+            (1.000_01, "1.00001"),
         ] {
             assert_eq!(number(value), text);
         }

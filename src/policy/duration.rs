@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 pub(crate) const EXPECTED: &str =
-    "expected a whole number and ms, s, m, h, d or w, such as \"30d\"";
+    "expected a whole number above zero and ms, s, m, h, d or w in quotes, such as \"30d\"";
+
+/// Far inside what times can be added to.
+pub(crate) const LONGEST: Duration = Duration::from_secs(36_500 * 86_400);
 
 const UNITS: [(&str, u64); 6] = [
     ("w", 604_800_000),

@@ -9,6 +9,8 @@ use std::ops::Range;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
+use super::problem::quoted;
+
 pub(crate) type Place = Option<Range<usize>>;
 
 #[derive(Clone, Debug)]
@@ -56,13 +58,27 @@ impl Node {
     /// What it is, for "expected …, found …".
     pub(crate) fn kind(&self) -> &'static str {
         match &self.value {
-            Value::Text(_) => "a text",
+            Value::Text(_) => "text",
             Value::Whole(_) => "a number",
-            Value::Truth(_) => "true or false",
+            Value::Truth(true) => "true",
+            Value::Truth(false) => "false",
             Value::List(_) => "a list",
+            Value::Table(entries) if entries.is_empty() => "an empty table",
             Value::Table(_) => "a table",
             Value::Other(kind) => kind,
         }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        matches!(&self.value, Value::Table(entries) if entries.is_empty())
+    }
+
+    /// A text as it may be shown, else what it is.
+    pub(crate) fn shown(&self) -> String {
+        if let Value::Text(text) = &self.value {
+            return quoted(text);
+        }
+        self.kind().to_owned()
     }
 
     /// The same tree with every table in order of its keys.
@@ -81,20 +97,24 @@ impl Node {
         self
     }
 
-    /// An unambiguous text of the tree, the input of the digest.
+    /// An unambiguous text of the tree, the input of the digest: texts stand behind their length.
     pub(crate) fn canonical(&self, out: &mut String) {
         match &self.value {
-            Value::Text(text) => out.push_str(&format!("{text:?}")),
+            Value::Text(text) => measured(text, out),
             Value::Whole(number) => out.push_str(&number.to_string()),
             Value::Truth(truth) => out.push_str(&truth.to_string()),
             Value::List(nodes) => bracketed(out, '[', nodes, ']', |node, out| node.canonical(out)),
             Value::Table(entries) => bracketed(out, '{', entries, '}', |entry, out| {
-                out.push_str(&format!("{:?}:", entry.key));
+                measured(&entry.key, out);
                 entry.node.canonical(out);
             }),
             Value::Other(kind) => out.push_str(kind),
         }
     }
+}
+
+fn measured(text: &str, out: &mut String) {
+    out.push_str(&format!("{}:{text}", text.len()));
 }
 
 fn bracketed<T>(
@@ -162,7 +182,7 @@ impl<'de> Visitor<'de> for Tree {
 
     fn visit_u64<E>(self, number: u64) -> Result<Node, E> {
         let whole = i64::try_from(number).map(Value::Whole);
-        Ok(whole.unwrap_or(Value::Other("a number too large")).into())
+        Ok(whole.unwrap_or(Value::Other("a number that is too large")).into())
     }
 
     fn visit_bool<E>(self, truth: bool) -> Result<Node, E> {
@@ -170,7 +190,7 @@ impl<'de> Visitor<'de> for Tree {
     }
 
     fn visit_f64<E>(self, _: f64) -> Result<Node, E> {
-        Ok(Value::Other("a fraction").into())
+        Ok(Value::Other("a number with a fraction").into())
     }
 
     fn visit_unit<E>(self) -> Result<Node, E> {

@@ -6,8 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::node::Node;
 use super::{
-    Builder, Client, ClientSource, Declaration, Keys, LegalBasis, Log, Pseudonyms, TrustedProxy,
-    duration,
+    Client, ClientSource, Declaration, Keys, LegalBasis, Log, Pseudonyms, TrustedProxy, duration,
 };
 use crate::field::{Address, AppTreatment, Field, Path, Referer, Status};
 
@@ -66,7 +65,7 @@ impl Pseudonyms {
 }
 
 impl Keys {
-    fn node(&self) -> Node {
+    pub(super) fn node(&self) -> Node {
         match self {
             Self::Memory => Node::text("memory"),
             Self::File(path) => Node::table([("file", Node::text(path))]),
@@ -89,7 +88,10 @@ impl Log {
             entries.push(("retention", Node::text(duration::write(retention))));
         }
         entries.push(("recipients", Node::list(sorted(self.recipients.iter().cloned()))));
-        entries.push(("respect", Node::list(self.respect.iter().map(|signal| signal.as_str()))));
+        entries.push((
+            "respect",
+            Node::list(sorted(self.respect.iter().map(|signal| signal.as_str()))),
+        ));
         let fields = self.fields.iter().map(|field| (field.name().as_str(), field.node()));
         entries.push(("fields", Node::table(fields)));
         let app_fields = self.app_fields.iter().map(|(name, treatment)| (name, treatment.node()));
@@ -160,45 +162,11 @@ impl AppTreatment {
     }
 }
 
-impl Builder {
-    /// Only what was said: the reader supplies the defaults and misses what is missing.
-    pub(crate) fn node(&self) -> Node {
-        let mut entries = Vec::new();
-        entries.extend(self.id.iter().map(|id| ("policy", Node::text(id))));
-        if let Some([name, contact]) = &self.controller {
-            entries.push(("controller", controller_node(name, contact)));
-        }
-        entries.push(("client", self.client_node()));
-        entries.push(("pseudonyms", self.pseudonyms_node()));
-        entries.push(("log", logs_node(&self.logs)));
-        Node::table(entries)
-    }
-
-    fn client_node(&self) -> Node {
-        let mut entries = Vec::new();
-        entries.extend(self.source.iter().map(|source| ("source", Node::text(source))));
-        entries.push(("trusted_proxies", Node::list(&self.trusted_proxies)));
-        entries.push(("nat64_prefixes", Node::list(&self.nat64_prefixes)));
-        Node::table(entries)
-    }
-
-    fn pseudonyms_node(&self) -> Node {
-        let duration = |duration: Duration| Node::text(duration::write(duration));
-        let mut entries = Vec::new();
-        entries.extend(self.keys.iter().map(|keys| ("keys", keys.node())));
-        entries.extend(self.rotate.map(|rotate| ("rotate", duration(rotate))));
-        entries.extend(self.forget.map(|forget| ("forget", duration(forget))));
-        Node::table(entries)
-    }
-}
-
-use std::time::Duration;
-
-fn controller_node(name: &str, contact: &str) -> Node {
+pub(super) fn controller_node(name: &str, contact: &str) -> Node {
     Node::table([("name", Node::text(name)), ("contact", Node::text(contact))])
 }
 
-fn logs_node(logs: &[Log]) -> Node {
+pub(super) fn logs_node(logs: &[Log]) -> Node {
     Node::table(logs.iter().map(|log| (&log.name, log.node())))
 }
 

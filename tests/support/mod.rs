@@ -35,7 +35,8 @@ impl Written {
     /// This crate's records, in order.
     pub fn records(&self) -> Vec<Value> {
         let lines = self.text();
-        let values = lines.lines().map(|line| serde_json::from_str::<Value>(line).expect("a line is JSON"));
+        let values =
+            lines.lines().map(|line| serde_json::from_str::<Value>(line).expect("a line is JSON"));
         values.filter(|value| value.get("log").is_some()).collect()
     }
 }
