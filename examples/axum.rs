@@ -66,7 +66,7 @@ fn subscribe(folder: Option<&Path>, policy: &Policy, visits: &Visits) -> Result<
     let options = Options::default();
     let (lines, flush) = match folder {
         Some(folder) => JsonLines::to_folder(folder, policy, options)?,
-        None => JsonLines::to_writer(std::io::stdout(), options),
+        None => JsonLines::to_writer(std::io::stdout(), options)?,
     };
     tracing_subscriber::registry().with(lines).with(visits.shown()).init();
     Ok(flush)

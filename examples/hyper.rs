@@ -21,7 +21,7 @@ type Failure = Box<dyn std::error::Error>;
 
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
-    let (lines, _flush) = JsonLines::to_writer(std::io::stdout(), Options::default());
+    let (lines, _flush) = JsonLines::to_writer(std::io::stdout(), Options::default())?;
     tracing_subscriber::registry().with(lines).init();
     let policy = Policy::read(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/imgs2.toml"))?;
     let layer = PrivacyLogLayer::new(&policy)?;

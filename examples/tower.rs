@@ -15,7 +15,7 @@ type Failure = Box<dyn std::error::Error>;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Failure> {
-    let (lines, _flush) = JsonLines::to_writer(std::io::stdout(), Options::default());
+    let (lines, _flush) = JsonLines::to_writer(std::io::stdout(), Options::default())?;
     tracing_subscriber::registry().with(lines).init();
 
     let service =

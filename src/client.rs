@@ -402,7 +402,8 @@ fn is_within<T: Ord + Copy>(ranges: &[(T, T)], point: T) -> bool {
     range.is_some_and(|(_, last)| point <= *last)
 }
 
-fn canonical_net(prefix: IpNet, nat64: &[Nat64]) -> Option<IpNet> {
+/// A trusted prefix as what it means; nothing when it would mean all of IPv4 without saying so.
+pub(crate) fn canonical_net(prefix: IpNet, nat64: &[Nat64]) -> Option<IpNet> {
     let IpNet::V6(net) = prefix else { return Some(prefix) };
     match embedding(net.network(), nat64) {
         Some(found) if found.len <= net.prefix_len() => {

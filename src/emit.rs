@@ -4,7 +4,6 @@
 //! heap. A value that is not there is left out.
 
 use std::cell::RefCell;
-use std::ops::Range;
 
 use smallvec::SmallVec;
 use tracing::field::Value;
@@ -42,12 +41,27 @@ fn event(record: &Record, log: &LogPlan, outside: &Outside) {
     let mut scratch = SCRATCH.take();
     scratch.clear();
     record.fields.with(|added| {
-        let mut writer = Writer { record, log, added, scratch: &mut scratch };
-        let parts: SmallVec<[Part<'_>; 16]> =
-            log.steps.iter().map(|step| writer.part(*step)).collect();
-        send(site, &parts, &scratch, outside);
+        let mut parts = parts(record, log, added, &mut scratch);
+        for part in &mut parts {
+            part.read(&scratch);
+        }
+        let values: SmallVec<[Option<&dyn Value>; PARTS]> = parts.iter().map(Part::value).collect();
+        outside.event(site, &values);
     });
     SCRATCH.set(scratch);
+}
+
+/// More than this many fields need heap.
+const PARTS: usize = 24;
+
+fn parts<'r>(
+    record: &'r Record,
+    log: &'r LogPlan,
+    added: &'r [AppValue],
+    scratch: &mut String,
+) -> SmallVec<[Part<'r>; PARTS]> {
+    let mut writer = Writer { record, log, added, scratch };
+    log.steps.iter().map(|step| writer.part(*step)).collect()
 }
 
 fn site(record: &Record, log: &LogPlan) -> &'static Site {
@@ -65,32 +79,26 @@ fn site(record: &Record, log: &LogPlan) -> &'static Site {
 enum Part<'r> {
     Absent,
     Text(&'r str),
-    Written(Range<usize>),
+    /// From and to.
+    Written(u32, u32),
     Signed(i64),
     Unsigned(u64),
     Float(f64),
     Truth(bool),
 }
 
-fn send(site: &'static Site, parts: &[Part<'_>], scratch: &str, outside: &Outside) {
-    let texts: SmallVec<[&str; 16]> = parts
-        .iter()
-        .map(|part| match part {
-            Part::Text(text) => text,
-            Part::Written(range) => scratch.get(range.clone()).unwrap_or_default(),
-            _ => "",
-        })
-        .collect();
-    let values: SmallVec<[Option<&dyn Value>; 16]> =
-        parts.iter().zip(&texts).map(|(part, text)| part.value(text)).collect();
-    outside.event(site, &values);
-}
+impl<'r> Part<'r> {
+    /// What was written into the scratch text becomes a part of it.
+    fn read(&mut self, scratch: &'r str) {
+        if let Self::Written(start, end) = *self {
+            *self = Self::Text(scratch.get(start as usize..end as usize).unwrap_or_default());
+        }
+    }
 
-impl Part<'_> {
-    fn value<'v>(&'v self, text: &'v &'v str) -> Option<&'v dyn Value> {
+    fn value(&self) -> Option<&dyn Value> {
         match self {
-            Self::Absent => None,
-            Self::Text(_) | Self::Written(_) => Some(text),
+            Self::Absent | Self::Written(..) => None,
+            Self::Text(text) => Some(text),
             Self::Signed(number) => Some(number),
             Self::Unsigned(number) => Some(number),
             Self::Float(number) => Some(number),
@@ -199,7 +207,10 @@ impl<'r> Writer<'r, '_> {
     fn written(&mut self, write: impl FnOnce(&mut String)) -> Part<'r> {
         let start = self.scratch.len();
         write(self.scratch);
-        Part::Written(start..self.scratch.len())
+        match (u32::try_from(start), u32::try_from(self.scratch.len())) {
+            (Ok(start), Ok(end)) => Part::Written(start, end),
+            _ => Part::Absent,
+        }
     }
 }
 

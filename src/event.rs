@@ -5,6 +5,7 @@
 //! span's fields beside any event (a request's URI, for example) even if it has no parent.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+#[cfg(feature = "json-lines")]
 use std::ptr;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -20,6 +21,9 @@ use tracing::{Dispatch, Event, Level, Metadata, dispatcher};
 /// One call-site, alive as long as the process.
 pub(crate) struct Site {
     log: &'static str,
+    /// The names as a JSON line has them.
+    #[cfg(feature = "json-lines")]
+    keys: Box<[Box<str>]>,
     metadata: OnceLock<Metadata<'static>>,
     interest: AtomicU8,
     next: OnceLock<&'static Site>,
@@ -52,6 +56,8 @@ impl Site {
         let names: Vec<&'static str> = names.iter().map(|name| &*name.to_string().leak()).collect();
         let site: &'static Self = Box::leak(Box::new(Self {
             log: target.strip_prefix(TARGET).unwrap_or_default(),
+            #[cfg(feature = "json-lines")]
+            keys: names.iter().map(|name| crate::json_lines::key(name)).collect(),
             metadata: OnceLock::new(),
             interest: AtomicU8::new(NEVER),
             next: OnceLock::new(),
@@ -67,15 +73,20 @@ impl Site {
     }
 
     /// The call-site that this metadata belongs to, if it is one of ours.
-    #[cfg_attr(not(feature = "json-lines"), expect(dead_code, reason = "the sink's question"))]
+    #[cfg(feature = "json-lines")]
     pub(crate) fn of(metadata: &Metadata<'_>) -> Option<&'static Self> {
         all().find(|site| ptr::addr_eq(ptr::from_ref(site.metadata()), ptr::from_ref(metadata)))
     }
 
     /// The log's name.
-    #[cfg_attr(not(feature = "json-lines"), expect(dead_code, reason = "the sink's question"))]
+    #[cfg(feature = "json-lines")]
     pub(crate) const fn log(&self) -> &'static str {
         self.log
+    }
+
+    #[cfg(feature = "json-lines")]
+    pub(crate) const fn keys(&self) -> &[Box<str>] {
+        &self.keys
     }
 
     /// Whether anybody might want an event of this call-site. A filter that decides event by

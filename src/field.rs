@@ -277,9 +277,76 @@ impl Name {
             | Self::ErrorType => r#""keep""#,
         }
     }
+
+    /// What is written, for the README's table and the schema.
+    pub(crate) const fn meaning(self) -> &'static str {
+        match self {
+            Self::Timestamp => "when the request started; UTC, RFC 3339, rounded down",
+            Self::ClientAddress => "the client's address, host bits zeroed, or all of it",
+            Self::ClientPseudonym => {
+                "`EPOCH.32HEX`: the client's address hashed under a key that is destroyed"
+            }
+            Self::RequestMethod => "a known method, else `_OTHER`",
+            Self::Route => "the router's template, never the path; absent when nothing matched",
+            Self::UrlPath => "leading segments of the path, or all of it",
+            Self::UrlQuery => {
+                "the pairs whose decoded key is listed; values of signatures and credentials are `REDACTED`"
+            }
+            Self::UrlScheme => "`http` or `https`; absent when nobody says it",
+            Self::ProtocolVersion => "`0.9`, `1.0`, `1.1`, `2` or `3`",
+            Self::ServerAddress => "the requested host when it is listed, else `_OTHER`",
+            Self::StatusCode => "the number, or `1xx` to `5xx`",
+            Self::Referer => {
+                "the origin, its relation (`self`, `internal`, `external`), or origin and path"
+            }
+            Self::UserAgentName => "browser, tool or bot from a closed list, else `_OTHER`",
+            Self::UserAgentVersion => "the major version, a number",
+            Self::UserAgentOs => "system from a closed list, else `_OTHER`",
+            Self::DeviceType => "`desktop`, `mobile`, `tablet`, `tv`, `bot`, else `_OTHER`",
+            Self::UserAgentOriginal => "the header as it came",
+            Self::BrowserLanguage => {
+                "the preferred language, without region, when it is listed, else `_OTHER`"
+            }
+            Self::RequestDuration => "seconds until the last body byte, rounded down",
+            Self::RequestBodySize => {
+                "bytes that the service read (`CountBodyLayer`), else what `Content-Length` announced; rounded up"
+            }
+            Self::ResponseBodySize => "bytes handed to the server, rounded up",
+            Self::GrpcStatus => {
+                "the number from the trailers, else from the head; `application/grpc` only"
+            }
+            Self::ErrorType => {
+                "`panic`, `aborted`, `truncated`, `body_error`, `service_error`, the application's code, or a 5xx status as text"
+            }
+        }
+    }
 }
 
 impl Field {
+    /// Every name that a log can declare, in the order in which a record lists them.
+    pub const NAMES: &'static [&'static str] = &{
+        let mut names = [""; Name::ALL.len()];
+        let mut at = 0;
+        while at < names.len() {
+            names[at] = Name::ALL[at].as_str();
+            at += 1;
+        }
+        names
+    };
+
+    /// How a policy writes this name's treatments, the one that the bare word means first;
+    /// `None` for a name that is not in the catalogue.
+    #[must_use]
+    pub fn treatments(name: &str) -> Option<&'static str> {
+        Name::parse(name).map(Name::treatments)
+    }
+
+    /// What a record says under this name; `None` for a name that is not in the catalogue.
+    #[must_use]
+    pub fn meaning(name: &str) -> Option<&'static str> {
+        Name::parse(name).map(Name::meaning)
+    }
+
     pub(crate) const fn name(&self) -> Name {
         match self {
             Self::Timestamp { .. } => Name::Timestamp,

@@ -4,8 +4,8 @@
 //! more strictly: a name has letters, digits, `-`, `_` and dots only, in labels of 1 to 63 and 253 in
 //! all. What is not such a name or an IP address is no host. User info never gets past this file.
 
+use crate::listed::Listed;
 use crate::percent;
-use crate::text::Listed;
 use idna::AsciiDenyList;
 use std::borrow::Cow;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -14,6 +14,15 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 const LONGEST: usize = 1024;
 const LONGEST_NAME: usize = 253;
 const LONGEST_LABEL: usize = 63;
+/// IDNA costs some 350 instructions for each byte, so that longer names than anyone has are refused.
+const LONGEST_BEFORE_IDNA: usize = 128;
+
+/// Which declared host a `Host` field or an `:authority` names; its port does not count.
+pub(crate) fn host(authority: &str, allow: &[impl AsRef<str>]) -> Listed {
+    let declared = |host: &Host<'_>| allow.iter().position(|entry| host.is(entry.as_ref()));
+    let place = Authority::parse(authority).and_then(|authority| declared(&authority.host));
+    place.map_or(Listed::Other, Listed::At)
+}
 
 /// A host and the port behind it, read from `[user info@]host[:port]`.
 pub(crate) struct Authority<'a> {
@@ -21,19 +30,16 @@ pub(crate) struct Authority<'a> {
     pub(crate) port: Option<u16>,
 }
 
-/// A name is ASCII without a trailing dot; its case may be mixed.
 pub(crate) enum Host<'a> {
-    Name(Cow<'a, str>),
+    Name(Name<'a>),
     V4(Ipv4Addr),
     V6(Ipv6Addr),
 }
 
-/// Which declared host a `Host` field or an `:authority` names; its port does not count.
-pub(crate) fn host(authority: &str, allow: &[impl AsRef<str>]) -> Listed {
-    let declared = |host: &Host<'_>| allow.iter().position(|entry| host.is(entry.as_ref()));
-    Authority::parse(authority)
-        .and_then(|authority| declared(&authority.host))
-        .map_or(Listed::Other, Listed::At)
+/// ASCII without a trailing dot; its case may be mixed.
+pub(crate) struct Name<'a> {
+    text: Cow<'a, str>,
+    last_label: usize,
 }
 
 impl<'a> Authority<'a> {
@@ -41,7 +47,10 @@ impl<'a> Authority<'a> {
         if text.len() > LONGEST {
             return None;
         }
-        let place = text.rsplit_once('@').map_or(text, |(_, place)| place);
+        if let Some(name) = Name::plain(text) {
+            return Some(Authority { host: Host::named(name)?, port: None });
+        }
+        let place = behind_user(text);
         let (host, port) = place.split_at_checked(end(place)?)?;
         let host = Host::parse(host)?;
         let port = if matches!(port, "" | ":") { None } else { Some(number(port)?) };
@@ -49,11 +58,17 @@ impl<'a> Authority<'a> {
     }
 }
 
+fn behind_user(text: &str) -> &str {
+    let user = text.bytes().rposition(|byte| byte == b'@');
+    user.and_then(|user| text.get(user + 1..)).unwrap_or(text)
+}
+
 fn end(place: &str) -> Option<usize> {
+    let position = |wanted| place.bytes().position(|byte| byte == wanted);
     if place.starts_with('[') {
-        return Some(place.find(']')? + 1);
+        return Some(position(b']')? + 1);
     }
-    Some(place.find(':').unwrap_or(place.len()))
+    Some(position(b':').unwrap_or(place.len()))
 }
 
 fn number(port: &str) -> Option<u16> {
@@ -67,16 +82,32 @@ impl<'a> Host<'a> {
         if let Some(bracketed) = text.strip_prefix('[') {
             return bracketed.strip_suffix(']')?.parse().ok().map(Host::V6);
         }
-        let name = name(text)?;
-        if ends_in_number(&name) {
-            return ipv4(&name).map(Host::V4);
+        Host::named(Name::plain(text).or_else(|| Name::to_ascii(text))?)
+    }
+
+    /// The name at the very beginning of a text, and how far it reaches, its trailing dot included.
+    pub(crate) fn leading(text: &'a str) -> Option<(Host<'a>, usize)> {
+        let found = Found::at_start(text, false)?;
+        Some((Host::named(found.name_in(text)?)?, found.reach))
+    }
+
+    fn named(name: Name<'a>) -> Option<Host<'a>> {
+        if name.ends_in_number() {
+            return ipv4(&name.text).map(Host::V4);
         }
         Some(Host::Name(name))
     }
 
-    pub(crate) fn is_same(&self, other: &Host<'_>) -> bool {
+    /// Whether the authority of a request names this host.
+    pub(crate) fn is_named_by(&self, authority: &str) -> bool {
+        let is_literal =
+            matches!(self, Host::Name(name) if name.text.eq_ignore_ascii_case(authority));
+        is_literal || Authority::parse(authority).is_some_and(|other| self.is_same(&other.host))
+    }
+
+    fn is_same(&self, other: &Host<'_>) -> bool {
         match (self, other) {
-            (Host::Name(one), Host::Name(other)) => one.eq_ignore_ascii_case(other),
+            (Host::Name(one), Host::Name(other)) => one.text.eq_ignore_ascii_case(&other.text),
             (Host::V4(one), Host::V4(other)) => one == other,
             (Host::V6(one), Host::V6(other)) => one == other,
             (Host::Name(_) | Host::V4(_) | Host::V6(_), _) => false,
@@ -87,75 +118,136 @@ impl<'a> Host<'a> {
     /// label, or a suffix outside the public DNS (RFC 6761, 6762, 7686, 8375; `.internal`: ICANN 2024).
     pub(crate) fn public_name(self) -> Option<Cow<'a, str>> {
         match self {
-            Host::Name(name) => (!is_internal(&name)).then_some(name),
+            Host::Name(name) => (!name.is_internal()).then_some(name.text),
             Host::V4(_) | Host::V6(_) => None,
         }
     }
 
     fn is(&self, declared: &str) -> bool {
         match self {
-            Host::Name(name) if name.eq_ignore_ascii_case(declared) => true,
+            Host::Name(name) if name.text.eq_ignore_ascii_case(declared) => true,
             Host::V6(address) if declared.parse() == Ok(*address) => true,
             _ => Host::parse(declared).is_some_and(|other| self.is_same(&other)),
         }
     }
 }
 
-fn is_internal(name: &str) -> bool {
-    let Some((rest, last)) = name.rsplit_once('.') else {
-        return true;
-    };
-    let is = |suffix| last.eq_ignore_ascii_case(suffix);
-    let is_home =
-        || rest.rsplit('.').next().is_some_and(|label| label.eq_ignore_ascii_case("home"));
-    is("local")
-        || is("internal")
-        || is("lan")
-        || is("onion")
-        || is("localhost")
-        || (is("arpa") && is_home())
-}
-
-/// Nearly every host is written as it is compared; only the others pay for decoding and IDNA.
-fn name(text: &str) -> Option<Cow<'_, str>> {
-    let bare = text.strip_suffix('.').unwrap_or(text);
-    if is_name(bare) && !has_punycode(bare) {
-        return Some(Cow::Borrowed(bare));
+impl<'a> Name<'a> {
+    /// Nearly every name is written as it is compared; only the others pay for decoding and IDNA.
+    fn plain(text: &'a str) -> Option<Name<'a>> {
+        Found::at_start(text, false).filter(|found| found.reach == text.len())?.name_in(text)
     }
-    let mut name = to_ascii(text)?;
-    if name.ends_with('.') {
-        name.pop();
+
+    /// UTS 46, non-transitional, as browsers do.
+    fn to_ascii(text: &str) -> Option<Name<'a>> {
+        let bytes: Vec<u8> = percent::decoded(text, b'+').take(LONGEST_BEFORE_IDNA + 1).collect();
+        if bytes.len() > LONGEST_BEFORE_IDNA {
+            return None;
+        }
+        let mut text = idna::domain_to_ascii_cow(&bytes, AsciiDenyList::URL).ok()?.into_owned();
+        let found = Found::at_start(&text, true).filter(|found| found.reach == text.len())?;
+        text.truncate(found.len);
+        Some(Name { text: Cow::Owned(text), last_label: found.last_label })
     }
-    is_name(&name).then_some(Cow::Owned(name))
-}
 
-fn is_name(text: &str) -> bool {
-    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-    let is_label = |label: &[u8]| {
-        (1..=LONGEST_LABEL).contains(&label.len()) && label.iter().all(|&byte| is_part(byte))
-    };
-    text.len() <= LONGEST_NAME && text.as_bytes().split(|&byte| byte == b'.').all(is_label)
-}
-
-fn has_punycode(name: &str) -> bool {
-    name.split('.')
-        .any(|label| label.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("xn--")))
-}
-
-/// UTS 46, non-transitional, as browsers do; a name that is longer before it than any can be is refused.
-fn to_ascii(text: &str) -> Option<String> {
-    let bytes: Vec<u8> = percent::decoded(text, b'+').take(LONGEST_NAME + 2).collect();
-    if bytes.len() > LONGEST_NAME + 1 {
-        return None;
+    fn last_label(&self) -> &str {
+        self.text.get(self.last_label..).unwrap_or_default()
     }
-    let name = idna::domain_to_ascii_cow(&bytes, AsciiDenyList::URL);
-    name.ok().map(Cow::into_owned)
+
+    fn is_internal(&self) -> bool {
+        let is = |suffix| self.last_label().eq_ignore_ascii_case(suffix);
+        match self.last_label().len() {
+            _ if self.last_label == 0 => true,
+            3 => is("lan"),
+            4 => is("arpa") && self.is_home(),
+            5 => is("local") || is("onion"),
+            8 => is("internal"),
+            9 => is("localhost"),
+            _ => false,
+        }
+    }
+
+    fn is_home(&self) -> bool {
+        let front = self.text.get(..self.last_label).unwrap_or_default();
+        front.rsplit('.').nth(1).is_some_and(|label| label.eq_ignore_ascii_case("home"))
+    }
+
+    fn ends_in_number(&self) -> bool {
+        let last = self.last_label();
+        let is_digits = || last.bytes().all(|byte| byte.is_ascii_digit());
+        last.starts_with(|c: char| c.is_ascii_digit()) && (is_digits() || part(last).is_some())
+    }
 }
 
-fn ends_in_number(name: &str) -> bool {
-    let last = name.rsplit('.').next().unwrap_or_default();
-    last.bytes().all(|byte| byte.is_ascii_digit()) || part(last).is_some()
+/// A name found in a text: without its trailing dot it is `len` long, with it, it reaches to `reach`.
+struct Found {
+    len: usize,
+    last_label: usize,
+    reach: usize,
 }
+
+impl Found {
+    fn at_start(text: &str, may_be_punycode: bool) -> Option<Found> {
+        let bytes = text.as_bytes();
+        let (mut last_label, mut label, mut reach) = (0, 0, 0);
+        while let Some(&byte) = bytes.get(reach) {
+            match PLACE[usize::from(byte)] {
+                Place::Hyphen
+                    if reach == label + 3 && !may_be_punycode && is_punycode(text, label) =>
+                {
+                    return None;
+                }
+                Place::Inside | Place::Hyphen => {}
+                Place::Between if (1..=LONGEST_LABEL).contains(&(reach - label)) => {
+                    last_label = label;
+                    label = reach + 1;
+                }
+                Place::Between => return None,
+                Place::Outside => break,
+            }
+            reach += 1;
+        }
+        let found = if label == reach {
+            Found { len: reach.checked_sub(1)?, last_label, reach }
+        } else {
+            Found { len: reach, last_label: label, reach }
+        };
+        (found.len - found.last_label <= LONGEST_LABEL && found.len <= LONGEST_NAME)
+            .then_some(found)
+    }
+
+    fn name_in<'a>(&self, text: &'a str) -> Option<Name<'a>> {
+        Some(Name { text: Cow::Borrowed(text.get(..self.len)?), last_label: self.last_label })
+    }
+}
+
+fn is_punycode(text: &str, label: usize) -> bool {
+    text.get(label..label + 4).is_some_and(|start| start.eq_ignore_ascii_case("xn--"))
+}
+
+/// Where a byte stands in a name.
+#[derive(Clone, Copy)]
+enum Place {
+    Inside,
+    Hyphen,
+    Between,
+    Outside,
+}
+
+static PLACE: [Place; 256] = {
+    let mut places = [Place::Outside; 256];
+    let mut byte: u8 = 0;
+    while byte < 128 {
+        places[byte as usize] = match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' => Place::Inside,
+            b'-' => Place::Hyphen,
+            b'.' => Place::Between,
+            _ => Place::Outside,
+        };
+        byte += 1;
+    }
+    places
+};
 
 /// All that browsers take for an IPv4 address: one to four parts, decimal, octal or hexadecimal, of
 /// which the last fills the bytes that are left.
@@ -179,4 +271,224 @@ fn part(text: &str) -> Option<u64> {
         (None, _) => return text.parse().ok(),
     };
     if digits.is_empty() { Some(0) } else { u64::from_str_radix(digits, radix).ok() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_same(one: &str, other: &str) -> bool {
+        let host = |text| Authority::parse(text).map(|authority| authority.host);
+        host(one).zip(host(other)).is_some_and(|(one, other)| one.is_same(&other))
+    }
+
+    #[test]
+    fn hosts_are_the_same_however_they_are_written() {
+        for (one, other) in [
+            ("example.com", "EXAMPLE.com.:8080"),
+            ("user:pass@example.com", "example.com:"),
+            ("münchen.example", "xn--mnchen-3ya.example"),
+            ("MÜNCHEN.example", "m%C3%BCnchen.example"),
+            ("ex%61mple.com", "example.com"),
+            ("[::1]:3000", "[0:0:0:0:0:0:0:1]"),
+            ("127.0.0.1", "0x7f.1"),
+            ("127.0.0.1", "2130706433"),
+            ("127.0.0.1.", "017700000001:80"),
+            ("１２７.0.0.1", "127.1"),
+            ("example。com", "example.com"),
+            ("faß.example", "xn--fa-hia.example"),
+        ] {
+            assert!(is_same(one, other), "{one} {other}");
+        }
+        for (one, other) in [
+            ("example.com", "example.org"),
+            ("example.com", "www.example.com"),
+            ("faß.example", "fass.example"),
+            ("[::1]", "1.0.0.0"),
+            ("", ""),
+            ("a..b", "a..b"),
+        ] {
+            assert!(!is_same(one, other), "{one} {other}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_host_is_refused() {
+        let label = "a".repeat(64);
+        let name = format!("{}com", "a.".repeat(126));
+        assert!(Authority::parse(&name[1..]).is_none());
+        let longer = format!("a.{}com", "a.".repeat(125));
+        assert!(Authority::parse(&longer).is_none() == (longer.len() > 253));
+        for text in [
+            "",
+            ".",
+            "..",
+            "a..",
+            "a..b",
+            ".a",
+            ":80",
+            "a:b",
+            "a:65536",
+            "a:-1",
+            "a:+1",
+            "a:80:80",
+            "a: 80",
+            "a:８０",
+            "a b",
+            " a",
+            "a\t",
+            "a\u{0}",
+            "a\u{7f}",
+            "a%zz",
+            "a%",
+            "a%00",
+            "a%2fb",
+            "a%40b",
+            "%ff",
+            "%c3",
+            "a%3a80",
+            "a/b",
+            "a\\b",
+            "a?b",
+            "a#b",
+            "a<b",
+            "a|b",
+            "a^b",
+            "a[b",
+            "[",
+            "[]",
+            "[::1",
+            "::1",
+            "[::1]x",
+            "[::1%25eth0]",
+            "[127.0.0.1]",
+            "[v1.a]",
+            "1.2.3.4.5",
+            "256.1.1.1",
+            "1.2.3.256",
+            "4294967296",
+            "0x1ffffffff",
+            "09.1",
+            "1.2.3.09",
+            "1..2",
+            "0xg.1.1",
+            "a.1",
+            "a.0x1",
+            "a.0x",
+            "xn--",
+            "xn--a",
+            "xn--\u{fc}",
+            "a!b.example",
+            "a;b.example",
+            "a=b.example",
+            "a&b",
+            "a'b",
+            "a\"b",
+            "a{b",
+            "a`b",
+            "a~b",
+            "a*b",
+            "a,b",
+            "a+b",
+            "user@",
+            "\u{ad}",
+            "a\u{202e}b\u{0}",
+            "\u{fffd}.com",
+            label.as_str(),
+        ] {
+            assert!(Authority::parse(text).is_none(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn addresses_are_read_as_browsers_read_them() {
+        for text in [
+            "0",
+            "1",
+            "0x",
+            "0x.0x",
+            "00",
+            "1.2",
+            "1.2.3",
+            "1.2.3.4",
+            "255.255.255.255",
+            "1.16777215",
+            "1.1.65535",
+            "0XFF.1",
+            "0377.1",
+            "4294967295",
+            "0xffffffff",
+            "127.0.0.1.",
+            "1%2e2",
+            "0x0000000000000000000000007f",
+        ] {
+            let site = format!("http://{text}/");
+            let oracle = url::Url::parse(&site).ok().and_then(|url| match url.host() {
+                Some(url::Host::Ipv4(address)) => Some(address),
+                _ => None,
+            });
+            let ours = match Authority::parse(text).map(|authority| authority.host) {
+                Some(Host::V4(address)) => Some(address),
+                _ => None,
+            };
+            assert!(ours.is_some(), "{text}");
+            assert_eq!(ours, oracle, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_server_is_one_of_the_declared_hosts_or_another() {
+        let allow = ["example.com", "API.example.com.", "münchen.example", "::1", "192.0.2.7"];
+        let written = |authority| host(authority, &allow).word(&allow);
+        assert_eq!(written("Example.COM:8080"), "example.com");
+        assert_eq!(written("example.com."), "example.com");
+        assert_eq!(written("api.example.com"), "API.example.com.");
+        assert_eq!(written("xn--mnchen-3ya.example"), "münchen.example");
+        assert_eq!(written("[::1]:3000"), "::1");
+        assert_eq!(written("192.0.2.7:80"), "192.0.2.7");
+        for other in [
+            "",
+            "evil.example",
+            "example.com@evil.example",
+            "example.com/x",
+            "xexample.com",
+            "_OTHER",
+        ] {
+            assert_eq!(written(other), "_OTHER", "{other}");
+        }
+    }
+
+    #[test]
+    fn only_names_of_the_public_dns_leave() {
+        for text in [
+            "localhost",
+            "intranet",
+            "com",
+            "nas.local",
+            "NAS.Local.",
+            "a.internal",
+            "a.lan",
+            "a.b.home.arpa",
+            "home.arpa",
+            "x.onion",
+            "app.localhost",
+            "10.0.0.1",
+            "[::1]",
+        ] {
+            let host = Authority::parse(text).unwrap().host;
+            assert!(host.public_name().is_none(), "{text}");
+        }
+        for text in [
+            "example.com",
+            "local.example",
+            "a.arpa",
+            "home.arpa.example",
+            "xlocal.example",
+            "x.xlan",
+            "chome.arpa",
+        ] {
+            let host = Authority::parse(text).unwrap().host;
+            assert!(host.public_name().is_some(), "{text}");
+        }
+    }
 }

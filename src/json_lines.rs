@@ -1,83 +1,361 @@
-//! Records as JSON lines: a `tracing_subscriber` layer. (First version; files come with the queue.)
+//! Records as JSON lines: a `tracing_subscriber` layer for production.
+//!
+//! It writes only events whose call-site belongs to this crate, one line each, with exactly the fields
+//! of the event: nothing from spans, no level, no target, no time of its own. Lines go to any writer or
+//! to one series of files per log, which are deleted when the log's retention is over. A request thread
+//! formats its line and hands it over; one thread writes.
 
+pub(crate) mod clock;
+pub(crate) mod file;
+#[cfg(feature = "gzip")]
+mod gzip;
+mod keeper;
+mod lane;
 mod line;
+pub(crate) mod name;
+mod output;
+mod queue;
+pub(crate) mod series;
+mod writer;
 
 use std::fmt;
-use std::io::{self, Write};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use tracing::{Event, Subscriber};
 use tracing_subscriber::layer::{Context, Layer};
 
-use crate::error::Error;
 use crate::event::Site;
 use crate::policy::Policy;
-
-type Writer = Arc<Mutex<dyn Write + Send>>;
+use crate::retention::Retention;
+use clock::Clock;
+use keeper::Keeper;
+pub(crate) use line::key;
+use output::{Output, Stream};
+use queue::Queue;
+use series::Series;
+use writer::{Shared, Writer};
 
 /// Writes this crate's events as JSON lines.
-pub struct JsonLines(Writer);
-
-/// Flushes when dropped.
-#[must_use]
-pub struct Flush(Writer);
-
-/// How to write.
-#[derive(Clone, Debug, Default)]
-pub struct Options {}
+///
+/// Every other event passes by. Made together with a [`Flush`], which must live as long as the program.
+///
+/// # What can be lost
+///
+/// Lines that have been in memory for less than [`Options::interval`] when the process is killed, and
+/// with a power failure what the system had not yet brought to the disk ([`Options::sync`]). A line is
+/// in the log whole or not at all, and never twice. Lines that a fault or a full buffer costs are
+/// counted, in [`Stats`] and in the log itself.
+///
+/// # Privacy
+///
+/// A line holds the declared fields in the order of the catalogue and nothing else.
+pub struct JsonLines {
+    shared: Arc<Shared>,
+    logs: Box<[String]>,
+    handle: Arc<Handle>,
+}
 
 impl JsonLines {
-    /// To a writer.
-    pub fn to_writer<W: Write + Send + 'static>(writer: W, _: Options) -> (Self, Flush) {
-        let writer: Writer = Arc::new(Mutex::new(writer));
-        (Self(Arc::clone(&writer)), Flush(writer))
-    }
-
-    /// To files.
+    /// Writes the records of every log to one writer, such as standard output.
     ///
     /// # Errors
     ///
-    /// When the folder cannot be had.
-    pub fn to_folder(
-        folder: impl AsRef<std::path::Path>,
-        _: &Policy,
+    /// When the system gives no thread.
+    pub fn to_writer<W: io::Write + Send + 'static>(
+        writer: W,
         options: Options,
-    ) -> Result<(Self, Flush), Error> {
-        std::fs::create_dir_all(&folder)
-            .map_err(|error| Error::unreadable(folder.as_ref(), &error))?;
-        let path = folder.as_ref().join("records.jsonl");
-        let file = std::fs::OpenOptions::new().create(true).append(true).open(&path);
-        let file = file.map_err(|error| Error::unreadable(&path, &error))?;
-        Ok(Self::to_writer(file, options))
+    ) -> io::Result<(JsonLines, Flush)> {
+        let sink = Sink::new(&options, 1);
+        let thread = sink.write(vec![Output::Stream(Stream::new(writer))], &options)?;
+        Ok(sink.handles(Box::new([]), vec![thread]))
+    }
+
+    /// Writes each log to its own folder `DIR/LOG`, in files named `LOG-2026-01-02T03.jsonl` (UTC), and
+    /// deletes every file when the retention of its log is over.
+    ///
+    /// A file covers an hour, or a day if the retention is 24 days or more (a minute or a second if it
+    /// is less than a day), so that a line lives at most 1/24 longer than the retention, and never less.
+    /// Several processes may share a folder: each writes files of its own, told apart by a number
+    /// before `.jsonl`. Folders are made with mode 0700, files with 0600.
+    ///
+    /// # Errors
+    ///
+    /// When a log's name or retention cannot be used, a folder cannot be read or made, a file of the log
+    /// cannot be opened, or the system gives no thread. Later faults are counted, reported once and
+    /// tried again.
+    pub fn to_folder(
+        dir: impl AsRef<Path>,
+        policy: &Policy,
+        options: Options,
+    ) -> io::Result<(JsonLines, Flush)> {
+        let logs: Vec<(String, Duration)> = policy.retentions().collect();
+        check(&logs)?;
+        let (sink, clock) = (Sink::new(&options, logs.len()), Clock::new());
+        let (finished, news) = mpsc::channel();
+        let keep = |(log, retention): &(String, Duration)| {
+            Retention::new(dir.as_ref().join(log), log.clone(), *retention)
+        };
+        let keeper = Keeper::new(
+            logs.iter().map(keep).collect(),
+            clock,
+            options.compress,
+            Arc::clone(&sink.shared),
+        )?;
+        let write = |(log, retention): &(String, Duration)| {
+            let series = Series::new(dir.as_ref().join(log), log.clone(), *retention, clock);
+            Output::Series(Box::new(
+                series
+                    .with_limits(options.max_file, options.sync.is_some())
+                    .telling(finished.clone()),
+            ))
+        };
+        let outputs = logs.iter().map(write).collect();
+        drop(finished);
+        let keeping = thread::Builder::new()
+            .name("privacy-log-keeper".into())
+            .spawn(move || keeper.run(&news))?;
+        let writing = sink.write(outputs, &options)?;
+        Ok(sink.handles(logs.into_iter().map(|(log, _)| log).collect(), vec![writing, keeping]))
+    }
+
+    /// What has been written and what has not.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.handle.stats()
+    }
+
+    fn lane(&self, log: &str) -> Option<usize> {
+        if self.logs.is_empty() { Some(0) } else { self.logs.iter().position(|name| name == log) }
     }
 }
 
 impl<S: Subscriber> Layer<S> for JsonLines {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        if Site::of(event.metadata()).is_none() {
+        let Some(site) = Site::of(event.metadata()) else {
             return;
+        };
+        let log = site.log();
+        match self.lane(log) {
+            Some(lane) => {
+                line::with_line(event, site.keys(), |line| self.shared.queue.push(lane, log, line))
+            }
+            None => self.shared.queue.refuse(),
         }
-        line::with_line(event, |line| {
-            let mut writer = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            let _ = writer.write_all(line).and_then(|()| writer.flush());
-        });
-    }
-}
-
-impl Drop for Flush {
-    fn drop(&mut self) {
-        let _: io::Result<()> = self.0.lock().unwrap_or_else(PoisonError::into_inner).flush();
     }
 }
 
 impl fmt::Debug for JsonLines {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("JsonLines").finish_non_exhaustive()
+        f.debug_struct("JsonLines").field("stats", &self.stats()).finish_non_exhaustive()
+    }
+}
+
+/// Keeps the promise that what was handed over gets written: flushes when dropped.
+///
+/// Hold it in `main` until the server has stopped. Lines that come later are still written while the
+/// program runs, but nothing waits for them.
+#[must_use = "dropped at once, it cannot wait for the last lines; bind it in `main`"]
+pub struct Flush {
+    handle: Arc<Handle>,
+}
+
+impl Flush {
+    /// Waits until everything handed over before is written, and synced if the options ask for syncing.
+    ///
+    /// # Errors
+    ///
+    /// When an output cannot take its lines now; they are kept and tried again.
+    pub fn flush(&self) -> io::Result<()> {
+        self.handle.shared.flush()
+    }
+
+    /// Closes the open files and goes on in files of the same names, for use after they were moved away.
+    ///
+    /// Not needed for correctness: a file that was moved or removed is noticed before the next write.
+    pub fn reopen(&self) {
+        self.handle.shared.reopen();
+    }
+
+    /// What has been written and what has not.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.handle.stats()
+    }
+}
+
+impl Drop for Flush {
+    fn drop(&mut self) {
+        // Nobody is left to tell; the fault was reported and counted when it happened.
+        let _ = self.flush();
     }
 }
 
 impl fmt::Debug for Flush {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Flush").finish_non_exhaustive()
+        f.debug_struct("Flush").field("stats", &self.stats()).finish_non_exhaustive()
+    }
+}
+
+/// How [`JsonLines`] trades memory, delay and safety.
+///
+/// ```ignore
+/// let options = Options { overflow: Overflow::Block, ..Options::default() };
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// What happens to a line when `buffer` is full.
+    pub overflow: Overflow,
+    /// How many bytes of lines may wait in memory, at most.
+    pub buffer: usize,
+    /// A line is written at most this much later; what a killed process can lose.
+    pub interval: Duration,
+    /// How often files are synced to the disk; what a power failure can lose. `None` leaves it to the system.
+    pub sync: Option<Duration>,
+    /// The size at which a file is closed and the next one of the same hour begins, in bytes.
+    pub max_file: u64,
+    /// What is done with closed files.
+    pub compress: Compress,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            overflow: Overflow::Drop,
+            buffer: 8 << 20,
+            interval: Duration::from_millis(10),
+            sync: None,
+            max_file: 1 << 30,
+            compress: Compress::No,
+        }
+    }
+}
+
+/// What happens to a line when the disk is slower than the traffic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overflow {
+    /// It is dropped and counted, and the log says how many are missing: `{"log":"access","dropped":7}`.
+    Drop,
+    /// The request waits for room. During a fault nobody waits; lines are dropped as with `Drop`.
+    Block,
+}
+
+/// What is done with a file after its last line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Compress {
+    /// It stays as it is.
+    No,
+    /// It becomes `….jsonl.gz`.
+    #[cfg(feature = "gzip")]
+    Gzip,
+}
+
+/// Counts since the start; a record is in exactly one of `written`, `dropped` and `queued`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Records that the output has taken.
+    pub written: u64,
+    /// Records given up, because the buffer was full or a fault lasted too long.
+    pub dropped: u64,
+    /// Records that wait in memory.
+    pub queued: u64,
+    /// Attempts to write, open or sync that failed.
+    pub failed: u64,
+    /// Bytes of the records that were written.
+    pub bytes: u64,
+    /// Lines cut off at the start because a crash had left them unfinished.
+    pub torn: u64,
+    /// Files deleted because their retention was over.
+    pub deleted: u64,
+}
+
+/// A name that is a folder's name on every system, and a retention that is one.
+fn check(logs: &[(String, Duration)]) -> io::Result<()> {
+    let invalid = |what: &str| Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+    let is_name = |byte: u8| {
+        byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_' || byte == b'-'
+    };
+    if logs.is_empty() {
+        return invalid("there is no log to write");
+    }
+    for (at, (log, retention)) in logs.iter().enumerate() {
+        if !log.starts_with(|first: char| first.is_ascii_lowercase())
+            || !log.bytes().all(is_name)
+            || log.len() > 32
+        {
+            return invalid("a log's name must be [a-z][a-z0-9_-]{0,31}");
+        }
+        if retention.is_zero() || logs.iter().skip(at + 1).any(|(other, _)| other == log) {
+            return invalid("every log needs a name of its own and a retention above zero");
+        }
+    }
+    Ok(())
+}
+
+/// What is there before the threads are.
+struct Sink {
+    shared: Arc<Shared>,
+}
+
+impl Sink {
+    fn new(options: &Options, lanes: usize) -> Sink {
+        Sink { shared: Arc::new(Shared::new(Queue::new(lanes, options.buffer, options.overflow))) }
+    }
+
+    fn write(&self, outputs: Vec<Output>, options: &Options) -> io::Result<JoinHandle<()>> {
+        let writer = Writer::new(Arc::clone(&self.shared), outputs, options.interval, options.sync);
+        let thread =
+            thread::Builder::new().name("privacy-log-writer".into()).spawn(|| writer.run())?;
+        self.shared.queue.set_writer(thread.thread().clone());
+        Ok(thread)
+    }
+
+    fn handles(self, logs: Box<[String]>, threads: Vec<JoinHandle<()>>) -> (JsonLines, Flush) {
+        let handle = Arc::new(Handle { shared: Arc::clone(&self.shared), threads });
+        let flush = Flush { handle: Arc::clone(&handle) };
+        (JsonLines { shared: self.shared, logs, handle }, flush)
+    }
+}
+
+/// Ends the threads when the layer and the guard are both gone.
+struct Handle {
+    shared: Arc<Shared>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Handle {
+    fn stats(&self) -> Stats {
+        let counts = &self.shared.counts;
+        let load = |counter: &AtomicU64| counter.load(Ordering::Acquire);
+        // Read before the tally, so that a record in between counts as queued rather than twice.
+        let (written, lost) = (load(&counts.written), load(&counts.lost));
+        let tally = self.shared.queue.tally();
+        Stats {
+            written,
+            dropped: tally.dropped + lost,
+            queued: tally.accepted.saturating_sub(written + lost),
+            failed: load(&counts.failed),
+            bytes: load(&counts.bytes),
+            torn: load(&counts.torn),
+            deleted: load(&counts.deleted),
+        }
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.shared.stop();
+        for thread in
+            self.threads.drain(..).filter(|other| other.thread().id() != thread::current().id())
+        {
+            // A panic there has been printed by the panic hook; here it changes nothing.
+            let _ = thread.join();
+        }
     }
 }

@@ -3,7 +3,7 @@
 //! `Accept-Language` with all its weights and regions tells browsers apart (RFC 9110 §17.13), so that
 //! only the first choice counts, without region or script, and only as a place in a declared list.
 
-use crate::text::Listed;
+use crate::listed::Listed;
 use std::str;
 
 const LONGEST: usize = 8 * 1024;
@@ -65,5 +65,77 @@ fn thousandths(weight: &str) -> Option<u16> {
         ("0", part) => Some(part),
         ("1", 0) => Some(1000),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(accept: &str) -> Option<&'static str> {
+        const ALLOW: [&str; 3] = ["en", "de", "pt"];
+        language(accept.as_bytes(), &ALLOW).map(|listed| listed.word(&ALLOW))
+    }
+
+    #[test]
+    fn the_primary_subtag_with_the_highest_weight_counts() {
+        assert_eq!(written("de"), Some("de"));
+        assert_eq!(written("de-CH, en;q=0.9"), Some("de"));
+        assert_eq!(written("en;q=0.8, de;q=0.9"), Some("de"));
+        assert_eq!(written("EN-us"), Some("en"));
+        assert_eq!(written("en;q=0.5,de;q=0.5"), Some("en"));
+        assert_eq!(written("fr;q=0.123,pt-BR;q=0.124"), Some("pt"));
+        assert_eq!(written(" en ; Q=0.1 ,\tde ;q=1.000"), Some("de"));
+        assert_eq!(written(",, de ,"), Some("de"));
+        assert_eq!(written("*, de;q=0.1"), Some("de"));
+        assert_eq!(written("zh-Hant-TW"), Some("_OTHER"));
+        assert_eq!(written("x-private, en;q=0.9"), Some("_OTHER"));
+    }
+
+    #[test]
+    fn nothing_is_said_without_a_language() {
+        for accept in ["", " ", ",", "*", "*;q=1", "en;q=0", "en;q=0.000, *", "de;q=0."] {
+            assert_eq!(written(accept), None, "{accept}");
+        }
+    }
+
+    #[test]
+    fn a_malformed_value_says_nothing() {
+        for accept in [
+            "en_US",
+            "123",
+            "-en",
+            "en-",
+            "en--us",
+            "abcdefghi",
+            "en-abcdefghi",
+            "en;q=1.1",
+            "en;q=2",
+            "en;q=-1",
+            "en;q=0.1234",
+            "en;q=.5",
+            "en;q",
+            "en;q=",
+            "en;level=1",
+            "en;q=0.5;q=1",
+            "en;q= 1",
+            "é",
+            "en us",
+            "*-CH",
+            "en\u{0}",
+            "en;q=00.5",
+            "en;q=+1",
+            "en;q=0,5x",
+        ] {
+            assert_eq!(written(accept), None, "{accept}");
+        }
+        assert_eq!(language(b"en\xff", &["en"]), None);
+        assert_eq!(written(&format!("en{}", ",".repeat(9000))), None);
+    }
+
+    #[test]
+    fn only_the_first_sixteen_ranges_are_read() {
+        assert_eq!(written(&format!("{}de", "en;q=0.1,".repeat(15))), Some("de"));
+        assert_eq!(written(&format!("{}de", "en;q=0.1,".repeat(16))), Some("en"));
     }
 }

@@ -34,8 +34,11 @@ mod middleware;
 mod percent;
 mod plan;
 mod policy;
+mod presets;
 mod pseudonym;
 mod record;
+#[cfg(feature = "json-lines")]
+mod retention;
 mod text;
 mod timestamp;
 mod url;
@@ -45,7 +48,7 @@ pub use count::{CountBody, CountBodyLayer, CountedBody};
 pub use error::Error;
 pub use field::{Address, AppTreatment, Field, Path, Referer, Status};
 #[cfg(feature = "json-lines")]
-pub use json_lines::{Flush, JsonLines, Options};
+pub use json_lines::{Compress, Flush, JsonLines, Options, Overflow, Stats};
 pub use key_file::KeyFile;
 pub use middleware::{PrivacyLog, PrivacyLogLayer, ResponseBody, ResponseFuture};
 pub use policy::{Builder, Keys, LegalBasis, Log, Policy, Purpose, Signal};

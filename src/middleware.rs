@@ -114,6 +114,11 @@ fn told(record: &mut Option<Record>, tell: impl FnOnce(&mut Record) -> bool) {
     }
 }
 
+/// `take`, without copying a record that is not there.
+fn moved(record: &mut Option<Record>) -> Option<Record> {
+    if record.is_some() { record.take() } else { None }
+}
+
 pin_project! {
     /// The response to come; dropped before, its exchange is `aborted`.
     pub struct ResponseFuture<F> {
@@ -142,7 +147,7 @@ where
         Poll::Ready(match result {
             Ok(response) => {
                 told(this.record, |record| record.respond(&response));
-                Ok(response.map(|inner| ResponseBody { inner, record: this.record.take() }))
+                Ok(response.map(|inner| ResponseBody { inner, record: moved(this.record) }))
             }
             Err(error) => {
                 told(this.record, |record| record.ends(End::ServiceError));

@@ -42,3 +42,29 @@ fn nibble(digit: u8) -> Option<u8> {
 fn digit(nibble: u8) -> u8 {
     if nibble < 10 { b'0' + nibble } else { b'A' - 10 + nibble }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Vec<u8> {
+        decoded(text, b' ').collect()
+    }
+
+    #[test]
+    fn what_is_not_encoded_stands_for_itself() {
+        assert_eq!(read("a%41%e2%82%AC+b"), "aA€ b".as_bytes());
+        assert_eq!(read("%zz%4%"), b"%zz%4%");
+        assert_eq!(read("%2541"), b"%41");
+        assert_eq!(read("%2B"), b"+");
+        assert_eq!(read("%+1%é"), "% 1%é".as_bytes());
+    }
+
+    #[test]
+    fn every_byte_can_be_written_and_read_again() {
+        for byte in 0..=255 {
+            let text = encoded(byte);
+            assert_eq!(read(std::str::from_utf8(&text).unwrap()), [byte]);
+        }
+    }
+}

@@ -356,7 +356,7 @@ fn clients(declaration: &Declaration) -> Clients {
         ClientSource::Header("forwarded") => Source::Forwarded,
         ClientSource::Header(_) => Source::Single,
     };
-    let prefixes = client.trusted_proxies.iter().map(|TrustedProxy::Prefix(prefix)| *prefix);
+    let prefixes = client.trusted_proxies.iter().flat_map(TrustedProxy::prefixes);
     let nat64 = client.nat64_prefixes.iter().filter_map(|prefix| Nat64::new(*prefix));
     Clients::new(source, prefixes, nat64)
 }

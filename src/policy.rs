@@ -8,10 +8,13 @@ mod declaration;
 pub(crate) mod duration;
 mod fields;
 mod given;
+mod lint;
 mod log;
 mod node;
 pub(crate) mod problem;
 mod read;
+#[cfg(feature = "schema")]
+mod schema;
 #[cfg(feature = "toml")]
 mod toml;
 mod treatment;
@@ -27,6 +30,7 @@ use serde::ser::{Serialize, Serializer};
 
 use crate::error::Error;
 use crate::field::{AppTreatment, Field};
+use crate::presets::Preset;
 pub use builder::Builder;
 use node::Node;
 use problem::Problem;
@@ -71,6 +75,16 @@ pub(crate) enum ClientSource {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TrustedProxy {
     Prefix(IpNet),
+    Preset(Preset),
+}
+
+impl TrustedProxy {
+    pub(crate) fn prefixes(&self) -> Vec<IpNet> {
+        match self {
+            Self::Prefix(prefix) => vec![*prefix],
+            Self::Preset(preset) => preset.prefixes().collect(),
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -350,6 +364,13 @@ impl Policy {
     pub fn reference(&self) -> String {
         let [a, b, c, d, ..] = self.declaration.digest;
         format!("{}@{a:02x}{b:02x}{c:02x}{d:02x}", self.declaration.id)
+    }
+
+    /// Every log's name with its retention.
+    #[cfg(feature = "json-lines")]
+    pub(crate) fn retentions(&self) -> impl Iterator<Item = (String, Duration)> {
+        let logs = self.declaration.logs.iter();
+        logs.map(|log| (log.name.clone(), log.retention.unwrap_or_default()))
     }
 
     pub(crate) fn declaration(&self) -> &Declaration {

@@ -71,6 +71,7 @@ impl Text {
         plain.then_some(Text(Form::Short { len, bytes }))
     }
 
+    #[inline]
     fn append(&mut self, safe: &str) {
         match &mut self.0 {
             Form::Long(text) => return text.push_str(safe),
@@ -108,34 +109,12 @@ impl fmt::Debug for Text {
 
 /// The safe form of `raw`, borrowed when there is nothing to escape.
 pub(crate) fn escape(raw: &str) -> Cow<'_, str> {
-    let (run, chars) = clean(raw, LONGEST);
-    if run.len() == raw.len() || chars == LONGEST {
-        return Cow::Borrowed(run);
+    let plain = plain_len(raw, LONGEST);
+    let (end, chars) = safe_end(raw, plain, LONGEST - plain);
+    if end == raw.len() || plain + chars == LONGEST {
+        return Cow::Borrowed(raw.get(..end).unwrap_or_default());
     }
     Cow::Owned(Text::new(raw).as_str().to_owned())
-}
-
-/// A place in a declared list, or `_OTHER`: the way in which a closed list leaves nothing else over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Listed {
-    At(usize),
-    Other,
-}
-
-impl Listed {
-    /// Where `word` is declared; the case of ASCII letters does not matter.
-    pub(crate) fn of(word: &str, allow: &[impl AsRef<str>]) -> Listed {
-        let declared = allow.iter().position(|entry| entry.as_ref().eq_ignore_ascii_case(word));
-        declared.map_or(Listed::Other, Listed::At)
-    }
-
-    /// The word as it was declared.
-    pub(crate) fn word<S: AsRef<str>>(self, allow: &[S]) -> &str {
-        match self {
-            Listed::At(place) => allow.get(place).map_or("_OTHER", S::as_ref),
-            Listed::Other => "_OTHER",
-        }
-    }
 }
 
 /// A text being put together; what comes after the 256th character is dropped.
@@ -167,15 +146,11 @@ impl Draft {
     }
 
     pub(crate) fn push(&mut self, raw: &str) {
-        let mut rest = raw;
-        while !self.is_full() {
-            let (run, chars) = clean(rest, self.room);
-            self.text.append(run);
-            self.room -= chars;
-            let mut unsafe_from = rest.get(run.len()..).unwrap_or_default().chars();
-            let Some(next) = unsafe_from.next() else { return };
-            self.push_escape(next);
-            rest = unsafe_from.as_str();
+        let (plain, rest) = raw.split_at_checked(plain_len(raw, self.room)).unwrap_or_default();
+        self.text.append(plain);
+        self.room -= plain.len();
+        if !rest.is_empty() && !self.is_full() {
+            self.push_mixed(rest);
         }
     }
 
@@ -197,24 +172,19 @@ impl Draft {
         self.text
     }
 
-    fn push_escape(&mut self, unsafe_char: char) {
-        match unsafe_char {
-            '\\' => self.take(r"\\"),
-            '\t' => self.take(r"\t"),
-            '\n' => self.take(r"\n"),
-            '\r' => self.take(r"\r"),
-            _ => {
-                let mut bytes = [0; 10];
-                let escape = unsafe_char.escape_unicode();
-                let len = escape.len();
-                for (byte, c) in bytes.iter_mut().zip(escape) {
-                    *byte = u8::try_from(c).unwrap_or_default();
-                }
-                self.take(str::from_utf8(bytes.get(..len).unwrap_or_default()).unwrap_or_default());
-            }
+    fn push_mixed(&mut self, raw: &str) {
+        let mut line = Line { text: String::with_capacity(LONGEST), room: self.room };
+        let mut at = 0;
+        while line.room > 0
+            && let Some(&byte) = raw.as_bytes().get(at)
+        {
+            at += if byte < 0x80 { line.push_ascii(byte) } else { line.push_others(raw, at) };
         }
+        self.text.append(&line.text);
+        self.room = line.room;
     }
 
+    #[inline]
     fn take(&mut self, atom: &str) {
         match self.room.checked_sub(atom.len()) {
             Some(room) => {
@@ -226,23 +196,114 @@ impl Draft {
     }
 }
 
-/// The leading part of `raw` that is safe as it stands, and its characters: at most `room`.
-fn clean(raw: &str, room: usize) -> (&str, usize) {
-    let bytes = raw.as_bytes();
-    let (mut end, mut chars) = (0, 0);
-    while let Some(&lead) = bytes.get(end)
-        && chars < room
+struct Line {
+    text: String,
+    room: usize,
+}
+
+impl Line {
+    #[inline]
+    fn push_ascii(&mut self, byte: u8) -> usize {
+        match byte {
+            b'\\' => self.push_whole(r"\\"),
+            b'\t' => self.push_whole(r"\t"),
+            b'\n' => self.push_whole(r"\n"),
+            b'\r' => self.push_whole(r"\r"),
+            0x20..=0x7e => {
+                self.text.push(char::from(byte & 0x7f));
+                self.room -= 1;
+            }
+            _ => self.push_code(u32::from(byte)),
+        }
+        1
+    }
+
+    fn push_others(&mut self, raw: &str, at: usize) -> usize {
+        let (end, chars) = safe_end(raw, at, self.room);
+        if chars > 0 {
+            self.text.push_str(raw.get(at..end).unwrap_or_default());
+            self.room -= chars;
+            return end - at;
+        }
+        let first = char_at(raw, at).unwrap_or_default();
+        self.push_code(u32::from(first));
+        first.len_utf8()
+    }
+
+    #[inline]
+    fn push_whole(&mut self, escape: &str) {
+        match self.room.checked_sub(escape.len()) {
+            Some(room) => {
+                self.text.push_str(escape);
+                self.room = room;
+            }
+            None => self.room = 0,
+        }
+    }
+
+    fn push_code(&mut self, code: u32) {
+        let digits = 1 + [0x10, 0x100, 0x1000, 0x1_0000, 0x10_0000]
+            .iter()
+            .filter(|&&more| code >= more)
+            .count();
+        let Some(room) = self.room.checked_sub(digits + r"\u{}".len()) else {
+            self.room = 0;
+            return;
+        };
+        self.text.push_str(r"\u{");
+        for place in (0..digits).rev() {
+            self.text.push(char::from_digit(code >> (4 * place) & 15, 16).unwrap_or_default());
+        }
+        self.text.push('}');
+        self.room = room;
+    }
+}
+
+/// How many plain bytes `raw` begins with: at most `room`.
+fn plain_len(raw: &str, room: usize) -> usize {
+    let bytes = raw.as_bytes().get(..room).unwrap_or(raw.as_bytes());
+    let is_plain_block = |block: &&[u8]| block.iter().fold(true, |all, &byte| all & is_plain(byte));
+    let blocks = bytes.chunks_exact(16).take_while(is_plain_block).count() * 16;
+    let rest = bytes.get(blocks..).unwrap_or_default();
+    blocks + rest.iter().take_while(|&&byte| is_plain(byte)).count()
+}
+
+/// Where the characters end that are safe as they stand, and how many they are: at most `room`.
+#[inline]
+fn safe_end(raw: &str, start: usize, room: usize) -> (usize, usize) {
+    let (mut end, mut chars) = (start, 0);
+    while chars < room
+        && let Some(&lead) = raw.as_bytes().get(end)
     {
-        end += match SAFE[usize::from(lead)] {
-            0 => match raw.get(end..).and_then(|rest| rest.chars().next()) {
-                Some(c) if !is_unsafe(c) => c.len_utf8(),
-                _ => break,
-            },
+        let width = match SAFE[usize::from(lead)] {
+            0 if lead < 0x80 => break,
+            0 => closer_look(raw, end, lead),
             width => usize::from(width),
         };
+        if width == 0 {
+            break;
+        }
+        end += width;
         chars += 1;
     }
-    (raw.get(..end).unwrap_or_default(), chars)
+    (end, chars)
+}
+
+/// The length of this character, or 0 when it is unsafe. What running text is full of (quotes, dashes,
+/// kana, Arabic, Indic, emoji) is known from its first bytes; only what is left is decoded.
+fn closer_look(raw: &str, at: usize, lead: u8) -> usize {
+    let byte = |place| raw.as_bytes().get(at + place).copied().unwrap_or_default();
+    match (lead, byte(1)) {
+        (0xf0, 0x9f) if byte(2) != 0xbf => 4,
+        (0xe2, 0x80) if matches!(byte(2), 0x90..=0xa7) => 3,
+        (0xe2, 0x82..) | (0xe0, 0xa4..) | (0xe3, 0x80..=0x84 | 0x86..) | (0xef, 0xbc | 0xbd) => 3,
+        (0xc2, 0xa0..=0xac | 0xae..) | (0xd8, 0xa0..) => 2,
+        _ => char_at(raw, at).filter(|&c| !is_unsafe(c)).map_or(0, char::len_utf8),
+    }
+}
+
+fn char_at(raw: &str, at: usize) -> Option<char> {
+    raw.get(at..)?.chars().next()
 }
 
 /// By its first byte: the length of a character that needs no closer look, or 0.
@@ -290,5 +351,199 @@ fn is_unsafe(c: char) -> bool {
         0x1d1 => matches!(c, 0x1d173..=0x1d17a),
         0xe0..=0xf8 | 0xe00..=0xe0f | 0xf00.. => true,
         _ => c & 0xfffe == 0xfffe,
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Undoes the escape; `None` when the text is not one that we write.
+    pub(crate) fn unescape(text: &str) -> Option<String> {
+        let mut raw = String::new();
+        let mut chars = text.chars();
+        while let Some(c) = chars.next() {
+            raw.push(match (c, if c == '\\' { chars.next() } else { None }) {
+                ('\\', Some('\\')) => '\\',
+                ('\\', Some('t')) => '\t',
+                ('\\', Some('n')) => '\n',
+                ('\\', Some('r')) => '\r',
+                ('\\', Some('u')) => {
+                    let hex: String = chars.by_ref().skip(1).take_while(|&c| c != '}').collect();
+                    char::from_u32(u32::from_str_radix(&hex, 16).ok()?)?
+                }
+                ('\\', _) => return None,
+                _ => c,
+            });
+        }
+        Some(raw)
+    }
+
+    pub(crate) fn assert_safe(text: &str) {
+        assert!(text.chars().count() <= LONGEST);
+        assert!(!text.chars().any(|c| c != '\\' && is_unsafe(c)), "{text:?}");
+        assert!(unescape(text).is_some(), "{text:?}");
+    }
+
+    fn any_text() -> impl Strategy<Value = String> {
+        let troubles = "\u{0}\t\n\r\u{1b}\u{7f}\u{85}\u{ad}\u{34f}\u{61c}\u{180e}\u{200b}\u{200d}\u{202e}\u{2028}\
+             \u{2066}\u{fe0f}\u{feff}\u{fff9}\u{e000}\u{e0041}\u{e0100}\u{10ffff}\\";
+        let trouble = proptest::sample::select(troubles.chars().collect::<Vec<_>>());
+        let c = prop_oneof![trouble, proptest::char::range(' ', '~'), any::<char>()];
+        proptest::collection::vec(c, 0..600).prop_map(|chars| chars.into_iter().collect())
+    }
+
+    #[test]
+    fn every_vector_is_escaped_as_written() {
+        let vectors: Vec<serde_json::Value> =
+            serde_json::from_str(include_str!("../tests/vectors/text.json")).unwrap();
+        for vector in vectors {
+            let raw = vector["input"].as_str().unwrap();
+            assert_eq!(Text::new(raw).as_str(), vector["escaped"].as_str().unwrap());
+            assert_eq!(escape(raw), vector["escaped"].as_str().unwrap());
+        }
+    }
+
+    #[test]
+    fn each_of_these_characters_is_written_as_an_escape() {
+        let ranges = [
+            (0, 0x1f),
+            (0x7f, 0x9f),
+            (0xad, 0xad),
+            (0x34f, 0x34f),
+            (0x600, 0x605),
+            (0x61c, 0x61c),
+            (0x115f, 0x1160),
+            (0x17b4, 0x17b5),
+            (0x180b, 0x180f),
+            (0x200b, 0x200f),
+            (0x2028, 0x202e),
+            (0x2060, 0x206f),
+            (0x3164, 0x3164),
+            (0xe000, 0xf8ff),
+            (0xfdd0, 0xfdef),
+            (0xfe00, 0xfe0f),
+            (0xfeff, 0xfeff),
+            (0xffa0, 0xffa0),
+            (0xfff0, 0xfffc),
+            (0xfffe, 0xffff),
+            (0x1bca0, 0x1bca3),
+            (0x1d173, 0x1d17a),
+            (0x1fffe, 0x1ffff),
+            (0xe0000, 0xe0fff),
+            (0xf0000, 0x10_ffff),
+        ];
+        for c in
+            ranges.into_iter().flat_map(|(first, last)| first..=last).filter_map(char::from_u32)
+        {
+            let written = Text::new(&format!("a{c}b"));
+            assert!(
+                written.as_str().starts_with(r"a\") && written.as_str().ends_with('b'),
+                "{written:?}"
+            );
+            assert!(written.as_str().is_ascii());
+            assert_eq!(unescape(written.as_str()).unwrap(), format!("a{c}b"));
+        }
+    }
+
+    #[test]
+    fn every_character_is_escaped_if_it_is_unsafe_and_only_then() {
+        for c in '\0'..=char::MAX {
+            let raw = format!("é{c}");
+            assert_eq!(Text::new(&raw).as_str() != raw, is_unsafe(c), "{c:?}");
+        }
+    }
+
+    #[test]
+    fn letters_marks_and_emoji_stay_as_they_are() {
+        for raw in [
+            "café",
+            "cafe\u{301}",
+            "Ünïcödé",
+            "日本語",
+            "한국어",
+            "हिन्दी",
+            "עברית",
+            "العربية",
+            "ไทย",
+            "🦀",
+            "👍🏽",
+            "🇪🇺",
+            "£€",
+            "\u{a0}",
+            "\u{3000}",
+            "\u{fffd}",
+            "\u{20000}",
+        ] {
+            assert_eq!(Text::new(raw).as_str(), raw);
+            assert!(matches!(escape(raw), Cow::Borrowed(same) if same == raw));
+        }
+    }
+
+    #[test]
+    fn a_text_is_cut_after_256_characters_and_never_inside_an_escape() {
+        assert_eq!(Text::new(&"x".repeat(9000)).as_str(), "x".repeat(256));
+        assert_eq!(Text::new(&"é".repeat(9000)).as_str(), "é".repeat(256));
+        assert_eq!(Text::new(&"🦀".repeat(9000)).as_str(), "🦀".repeat(256));
+        assert_eq!(Text::new(&"\\".repeat(9000)).as_str(), "\\".repeat(256));
+        assert_eq!(Text::new(&format!("{}\\{}", "x".repeat(255), "y")).as_str(), "x".repeat(255));
+        assert_eq!(Text::new(&"\u{feff}".repeat(9000)).as_str(), r"\u{feff}".repeat(32));
+        assert_eq!(Text::new(&format!("{}\u{202e}ab", "x".repeat(250))).as_str(), "x".repeat(250));
+        assert_eq!(Text::new(&format!("{}\u{202e}ab", "x".repeat(246))).as_str().len(), 256);
+    }
+
+    #[test]
+    fn texts_around_the_inline_length_are_whole() {
+        for len in 0..100 {
+            for c in ["x", "é", "日", "\\", "\u{1}"] {
+                let raw = c.repeat(len);
+                let text = Text::new(&raw);
+                assert!(
+                    unescape(text.as_str()).unwrap() == raw || text.as_str().chars().count() > 250
+                );
+            }
+        }
+        assert!(size_of::<Text>() <= 48);
+        assert!(matches!(Text::new(&"x".repeat(46)).0, Form::Short { .. }));
+        assert!(matches!(Text::new(&"é".repeat(23)).0, Form::Short { .. }));
+        assert!(matches!(Text::new(&"\n".repeat(23)).0, Form::Short { .. }));
+    }
+
+    #[test]
+    fn bytes_that_are_not_utf8_give_no_text() {
+        assert_eq!(Text::from_utf8(b"caf\xe9"), None);
+        assert_eq!(Text::from_utf8(b"caf\xc3"), None);
+        assert_eq!(Text::from_utf8("café".as_bytes()), Some(Text::new("café")));
+        let long = format!("x{}", "🦀".repeat(2000));
+        assert_eq!(Text::from_utf8(long.as_bytes()), Some(Text::new(&long)));
+        let exact = format!("x{}", "🦀".repeat(255));
+        assert_eq!(Text::from_utf8(exact.as_bytes()), Some(Text::new(&exact)));
+        assert_eq!(Text::from_utf8(&[exact.as_bytes(), b"\xf0\x9f\xa6"].concat()[..1024]), None);
+    }
+
+    proptest! {
+        #[test]
+        fn a_text_is_always_safe(raw in any_text()) {
+            assert_safe(Text::new(&raw).as_str());
+            prop_assert!(Text::new(&raw).as_str() == escape(&raw));
+        }
+
+        #[test]
+        fn the_escape_can_be_undone_so_that_no_two_texts_look_alike(raw in any_text()) {
+            let undone = unescape(Text::new(&raw).as_str()).unwrap();
+            prop_assert!(raw.starts_with(&undone));
+            let next = raw[undone.len()..].chars().next();
+            let room = LONGEST - Text::new(&raw).as_str().chars().count();
+            prop_assert!(next.is_none_or(|c| Text::new(&c.to_string()).as_str().chars().count() > room));
+        }
+
+        #[test]
+        fn pushing_parts_is_pushing_the_whole(one in any_text(), other in any_text()) {
+            let mut draft = Draft::new();
+            draft.push(&one);
+            draft.push(&other);
+            prop_assert_eq!(draft.finish(), Text::new(&format!("{one}{other}")));
+        }
     }
 }

@@ -3,6 +3,7 @@
 //! Rounding down happens on the milliseconds since the Unix epoch, so a precision of a day is
 //! midnight UTC. Times before 1970 are no times.
 
+use std::cell::Cell;
 use std::time::{Duration, SystemTime};
 
 /// Milliseconds since the Unix epoch.
@@ -18,25 +19,43 @@ pub(crate) fn floor(millis: u64, precision: Duration) -> u64 {
 
 /// Appends `2026-01-31T23:59:59Z`, with three decimals when `precision` is not whole seconds.
 pub(crate) fn write(millis: u64, precision: Duration, out: &mut String) {
+    thread_local! {
+        /// The last second that this thread wrote, and its text.
+        static LAST: Cell<(u64, [u8; 19])> = const { Cell::new((u64::MAX, [b' '; 19])) };
+    }
     let millis = floor(millis, precision);
     let seconds = millis / 1000;
-    let (year, month, day) = date(seconds / 86_400);
-    padded(year, 4, out);
-    for (mark, number) in [('-', month), ('-', day)] {
-        out.push(mark);
-        padded(number, 2, out);
+    let (mut last, mut text) = LAST.get();
+    if last != seconds {
+        (last, text) = (seconds, second(seconds));
+        LAST.set((last, text));
     }
-    for (mark, number) in
-        [('T', seconds / 3600 % 24), (':', seconds / 60 % 60), (':', seconds % 60)]
-    {
-        out.push(mark);
-        padded(number, 2, out);
-    }
+    out.push_str(str::from_utf8(&text).unwrap_or_default());
     if precision.subsec_nanos() != 0 {
         out.push('.');
         padded(millis % 1000, 3, out);
     }
     out.push('Z');
+}
+
+/// `2026-01-31T23:59:59`; the year 10000 is nobody's problem and comes out as 0000.
+fn second(seconds: u64) -> [u8; 19] {
+    let mut text = *b"0000-00-00T00:00:00";
+    let (year, month, day) = date(seconds / 86_400);
+    let numbers = [
+        (0, year / 100),
+        (2, year),
+        (5, month),
+        (8, day),
+        (11, seconds / 3600 % 24),
+        (14, seconds / 60 % 60),
+        (17, seconds % 60),
+    ];
+    for (at, number) in numbers {
+        text[at] = digit(number / 10);
+        text[at + 1] = digit(number);
+    }
+    text
 }
 
 /// Proleptic Gregorian date of a day since 1970-01-01, counted in eras of 400 years from March.
@@ -53,9 +72,12 @@ const fn date(days: u64) -> (u64, u64, u64) {
 
 fn padded(number: u64, width: u32, out: &mut String) {
     for place in (0..width).rev() {
-        let digit = number / 10_u64.pow(place) % 10;
-        out.push(char::from(b'0' + u8::try_from(digit).unwrap_or(0)));
+        out.push(char::from(digit(number / 10_u64.pow(place))));
     }
+}
+
+fn digit(number: u64) -> u8 {
+    b'0' + u8::try_from(number % 10).unwrap_or(0)
 }
 
 #[cfg(test)]

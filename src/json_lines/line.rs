@@ -17,10 +17,16 @@ thread_local! {
 }
 
 /// Gives `take` the line of `event`; the buffer belongs to the thread and is used again.
-pub(crate) fn with_line<T>(event: &Event<'_>, take: impl FnOnce(&[u8]) -> T) -> T {
+///
+/// `keys` are the field names as [`key`] writes them, in the order of the call-site.
+pub(crate) fn with_line<T>(
+    event: &Event<'_>,
+    keys: &[Box<str>],
+    take: impl FnOnce(&[u8]) -> T,
+) -> T {
     let mut take = Some(take);
     let mut run = |buffer: &mut Vec<u8>| {
-        format(event, buffer);
+        format(event, keys, buffer);
         take.take().map(|take| take(buffer))
     };
     let done =
@@ -31,9 +37,25 @@ pub(crate) fn with_line<T>(event: &Event<'_>, take: impl FnOnce(&[u8]) -> T) -> 
     }
 }
 
-fn format(event: &Event<'_>, buffer: &mut Vec<u8>) {
+/// A field name as it stands in a line: `,"name":`.
+pub(crate) fn key(name: &str) -> Box<str> {
+    let mut key = b",\"".to_vec();
+    escape(name, &mut key);
+    key.extend_from_slice(b"\":");
+    String::from_utf8(key).unwrap_or_default().into_boxed_str()
+}
+
+/// Copies the values as they are, then looks over the whole line once: text that is safe already, which
+/// is the rule, is never looked at byte by byte.
+fn format(event: &Event<'_>, keys: &[Box<str>], buffer: &mut Vec<u8>) {
     buffer.clear();
-    event.record(&mut Line { buffer });
+    let mut line = Line { buffer, keys, quotes: 0, raw: true };
+    event.record(&mut line);
+    let quotes = line.quotes;
+    if !is_plain(buffer, quotes) {
+        buffer.clear();
+        event.record(&mut Line { buffer, keys, quotes: 0, raw: false });
+    }
     match buffer.first_mut() {
         Some(comma) => *comma = b'{',
         None => buffer.push(b'{'),
@@ -41,19 +63,37 @@ fn format(event: &Event<'_>, buffer: &mut Vec<u8>) {
     buffer.extend_from_slice(b"}\n");
 }
 
+/// Whether `line` has only the quotes that the format put there and nothing else that needs an escape.
+fn is_plain(line: &[u8], quotes: usize) -> bool {
+    let (mut special, mut found) = (0_u8, 0);
+    for block in line.chunks(64) {
+        let mut count = 0_u8;
+        for &byte in block {
+            special |= u8::from(byte < b' ') | u8::from(byte == b'\\');
+            count += u8::from(byte == b'"');
+        }
+        found += usize::from(count);
+    }
+    special == 0 && found == quotes
+}
+
 /// Writes `,"name":value` per field; the first comma becomes the brace.
 struct Line<'a> {
     buffer: &'a mut Vec<u8>,
+    keys: &'a [Box<str>],
+    quotes: usize,
+    raw: bool,
 }
 
 impl Line<'_> {
     #[inline]
     fn key(&mut self, field: &Field) {
-        self.buffer.extend_from_slice(b",\"");
-        escape(field.name(), self.buffer);
-        self.buffer.extend_from_slice(b"\":");
+        let key = self.keys.get(field.index()).map_or(",\"\":", |key| key);
+        self.buffer.extend_from_slice(key.as_bytes());
+        self.quotes += 2;
     }
 
+    #[inline]
     fn number(&mut self, field: &Field, number: impl itoa::Integer) {
         self.key(field);
         let mut digits = itoa::Buffer::new();
@@ -66,8 +106,13 @@ impl Visit for Line<'_> {
     fn record_str(&mut self, field: &Field, value: &str) {
         self.key(field);
         self.buffer.push(b'"');
-        escape(value, self.buffer);
+        if self.raw {
+            self.buffer.extend_from_slice(value.as_bytes());
+        } else {
+            escape(value, self.buffer);
+        }
         self.buffer.push(b'"');
+        self.quotes += 2;
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
@@ -94,44 +139,10 @@ impl Visit for Line<'_> {
 }
 
 /// Appends `text` as the inside of a JSON string.
-#[inline]
-pub(crate) fn escape(text: &str, buffer: &mut Vec<u8>) {
-    if is_plain(text.as_bytes()) {
-        buffer.extend_from_slice(text.as_bytes());
-    } else {
-        escape_bytes(text.as_bytes(), buffer);
-    }
-}
-
-/// Whether no byte needs an escape, eight bytes at a time.
-#[inline]
-fn is_plain(bytes: &[u8]) -> bool {
-    let (words, rest) = bytes.as_chunks::<8>();
-    let mut special = 0;
-    for word in words {
-        special |= specials(u64::from_le_bytes(*word));
-    }
-    let mut last = [b' '; 8];
-    last[..rest.len()].copy_from_slice(rest);
-    special |= specials(u64::from_le_bytes(last));
-    special == 0
-}
-
-/// Not zero when a byte of `word` is below space, a quote or a backslash (may err towards not zero).
-#[inline]
-const fn specials(word: u64) -> u64 {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGH: u64 = ONES << 7;
-    let quote = word ^ (ONES * b'"' as u64);
-    let slash = word ^ (ONES * b'\\' as u64);
-    let control = word.wrapping_sub(ONES * b' ' as u64);
-    (control | quote.wrapping_sub(ONES) | slash.wrapping_sub(ONES)) & !word & HIGH
-}
-
 #[cold]
-fn escape_bytes(bytes: &[u8], buffer: &mut Vec<u8>) {
+pub(crate) fn escape(text: &str, buffer: &mut Vec<u8>) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
-    for &byte in bytes {
+    for byte in text.bytes() {
         match byte {
             b'"' | b'\\' => buffer.extend_from_slice(&[b'\\', byte]),
             b'\n' => buffer.extend_from_slice(b"\\n"),
@@ -151,6 +162,7 @@ fn escape_bytes(bytes: &[u8], buffer: &mut Vec<u8>) {
 ///
 /// Millionths are exact: both operands of `n / 1e6` are whole, so the quotient is the double that is
 /// nearest to that decimal, which is also what a reader computes from its digits.
+#[expect(clippy::float_cmp, reason = "equal bit by bit is what is asked")]
 fn decimal(value: f64, buffer: &mut Vec<u8>) {
     const EXACT: f64 = 1e15;
     let millionths = (value * 1e6).round();
@@ -226,14 +238,15 @@ mod tests {
     #[test]
     fn plain_text_is_told_from_text_that_needs_an_escape() {
         for byte in 0..=0x7f_u8 {
-            for place in 0..20 {
-                let mut text = [b'a'; 20];
+            for place in 0..200 {
+                let mut text = [b'a'; 200];
                 text[place] = byte;
                 let needs = byte < 0x20 || byte == b'"' || byte == b'\\';
-                assert_eq!(is_plain(&text), !needs, "{byte:#x} at {place}");
+                assert_eq!(is_plain(&text, 0), !needs, "{byte:#x} at {place}");
             }
         }
-        assert!(is_plain("é — 漢字 😀".as_bytes()));
+        assert!(is_plain("\"é — 漢字 😀\"".as_bytes(), 2));
+        assert!(is_plain(&[b'"'; 1000], 1000));
     }
 
     proptest! {

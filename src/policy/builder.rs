@@ -44,7 +44,8 @@ impl Builder {
         self
     }
 
-    /// A proxy whose forwarding header is believed: an address or a prefix.
+    /// A proxy whose forwarding header is believed: an address, a prefix, or one of the words
+    /// `cloudflare`, `private` and `loopback`.
     pub fn trusted_proxy(mut self, prefix: impl Into<String>) -> Self {
         self.trusted_proxies.push(prefix.into());
         self
@@ -63,13 +64,13 @@ impl Builder {
     }
 
     /// How long one key is used, in whole seconds; a day by default.
-    pub fn rotate(mut self, rotate: Duration) -> Self {
+    pub const fn rotate(mut self, rotate: Duration) -> Self {
         self.rotate = Some(rotate);
         self
     }
 
     /// After how long nobody can recover a key; a week by default.
-    pub fn forget(mut self, forget: Duration) -> Self {
+    pub const fn forget(mut self, forget: Duration) -> Self {
         self.forget = Some(forget);
         self
     }

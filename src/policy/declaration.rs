@@ -9,18 +9,19 @@ use std::time::Duration;
 use ipnet::{IpNet, Ipv6Net};
 
 use super::node::{Entry, Node, Value};
-use super::problem::{Problem, is_secret, quoted};
+use super::problem::{Problem, choice, is_secret, nearest, quoted, unknown};
 use super::read::{Reader, Section, Table};
 use super::{
     Client, ClientSource, Controller, Declaration, Keys, Pseudonyms, TrustedProxy, duration,
 };
 use crate::client::Nat64;
 use crate::keys::STEPS;
+use crate::presets::Preset;
 
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// Header sources: the first two hold lists of addresses, the others one.
-const SOURCES: [&str; 6] = [
+pub(super) const SOURCES: [&str; 6] = [
     "x-forwarded-for",
     "forwarded",
     "cf-connecting-ip",
@@ -118,12 +119,12 @@ impl Reader {
     fn trusted_proxy(&mut self, key: String, node: &Node) -> Option<TrustedProxy> {
         let text = self.text(key.clone(), node)?;
         let net = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
-        if let Ok(net) = net {
-            return Some(TrustedProxy::Prefix(net.trunc()));
+        let prefix = net.ok().map(|net| TrustedProxy::Prefix(net.trunc()));
+        let proxy = prefix.or_else(|| Preset::parse(text).map(TrustedProxy::Preset));
+        if proxy.is_none() {
+            self.problem(&node.at, key, expected_proxy(text));
         }
-        let sentence = format!("{}; found {}", expected_prefix(text), quoted(text));
-        self.problem(&node.at, key, sentence);
-        None
+        proxy
     }
 
     fn nat64_prefix(&mut self, key: String, node: &Node) -> Option<Ipv6Net> {
@@ -190,11 +191,22 @@ impl Reader {
     }
 }
 
+fn expected_proxy(text: &str) -> String {
+    if let Some(nearest) = nearest(text, Preset::WORDS.iter().copied()) {
+        let word = format!("word {}", quoted(text));
+        let choice = choice(Preset::WORDS);
+        return unknown(&word, Some(nearest), &format!("{choice}, an address or a prefix"));
+    }
+    format!("{}; found {}", expected_prefix(text), quoted(text))
+}
+
 fn expected_prefix(text: &str) -> &'static str {
     match text.split_once('/').map(|(address, _)| address.parse()) {
         Some(Ok(IpAddr::V4(_))) => "expected an IPv4 prefix from /0 to /32",
         Some(Ok(IpAddr::V6(_))) => "expected an IPv6 prefix from /0 to /128",
-        _ => "expected an address or a prefix such as \"192.0.2.0/24\" or \"2001:db8::/32\"",
+        _ => {
+            "expected an address, a prefix such as \"192.0.2.0/24\" or \"2001:db8::/32\", or a word such as \"private\""
+        }
     }
 }
 

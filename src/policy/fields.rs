@@ -10,7 +10,7 @@ use super::treatment;
 use crate::field::{AppTreatment, Field, Name, refused};
 
 /// Names that formatters or this crate write beside the fields.
-const RESERVED: [&str; 14] = [
+pub(super) const RESERVED: [&str; 14] = [
     "log",
     "policy",
     "time",

@@ -30,7 +30,8 @@ impl Reader {
             );
             self.problem(&surplus.at, section.key(&surplus.key), sentence);
         }
-        let (nameless, named): (Vec<_>, Vec<_>) = section.entries.iter().partition(is_nameless);
+        let (nameless, named): (Vec<_>, Vec<_>) =
+            section.entries.iter().partition(|entry| is_nameless(entry));
         if let Some(entry) = nameless.first() {
             let sentence = format!("stands in no log; expected {NAMED}");
             self.problem(&entry.at, section.key(&entry.key), sentence);
@@ -134,7 +135,7 @@ impl Reader {
 }
 
 /// `[log]` with a log's keys in it, or `[log.fields]`: the name was left out.
-fn is_nameless(entry: &&Entry) -> bool {
+fn is_nameless(entry: &Entry) -> bool {
     let is_key = |key: &str| Table::Log.keys().contains(&key);
     let Value::Table(entries) = &entry.node.value else { return is_key(&entry.key) };
     matches!(entry.key.as_str(), "fields" | "app_fields")

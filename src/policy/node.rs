@@ -56,7 +56,7 @@ impl Node {
     }
 
     /// What it is, for "expected …, found …".
-    pub(crate) fn kind(&self) -> &'static str {
+    pub(crate) const fn kind(&self) -> &'static str {
         match &self.value {
             Value::Text(_) => "text",
             Value::Whole(_) => "a number",
@@ -69,7 +69,7 @@ impl Node {
         }
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
+    pub(crate) const fn is_empty(&self) -> bool {
         matches!(&self.value, Value::Table(entries) if entries.is_empty())
     }
 
@@ -91,8 +91,11 @@ impl Node {
                     .collect();
                 entries.sort_by(|a, b| a.key.cmp(&b.key));
             }
-            Value::Text(_) | Value::Whole(_) | Value::Truth(_) => {}
-            Value::List(_) | Value::Other(_) => {}
+            Value::Text(_)
+            | Value::Whole(_)
+            | Value::Truth(_)
+            | Value::List(_)
+            | Value::Other(_) => {}
         }
         self
     }

@@ -154,7 +154,8 @@ impl Reader {
     /// Whether this is the key of another table, and says so.
     pub(super) fn misplaced(&mut self, section: &Section<'_>, entry: &Entry) -> bool {
         let Some(home) = Table::of(&entry.key) else { return false };
-        self.meant.push(entry.key.clone());
+        let log = section.path.strip_suffix(".fields").filter(|_| matches!(home, Table::Log));
+        self.meant.push(log.map_or_else(|| entry.key.clone(), |log| join(log, &entry.key)));
         let sentence = format!("stands in the wrong table; it belongs {}", home.place());
         self.problem(&entry.at, section.key(&entry.key), sentence);
         true

@@ -4,7 +4,7 @@
 
 use sha2::{Digest, Sha256};
 
-use super::node::Node;
+use super::node::{Node, Value};
 use super::{
     Client, ClientSource, Declaration, Keys, LegalBasis, Log, Pseudonyms, TrustedProxy, duration,
 };
@@ -50,6 +50,7 @@ impl std::fmt::Display for TrustedProxy {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Prefix(prefix) => prefix.fmt(f),
+            Self::Preset(preset) => f.write_str(preset.as_str()),
         }
     }
 }
@@ -121,8 +122,7 @@ impl Field {
             Self::Referer(Referer::Relation) => Node::text("relation"),
             Self::Referer(Referer::Path { accept_risk }) => at_risk("path", accept_risk),
             Self::RequestBodySize { round } | Self::ResponseBodySize { round } => {
-                let round = i64::try_from(*round).unwrap_or(i64::MAX);
-                Node::table([("round", Node::whole(round))])
+                Node::table([("round", size(*round))])
             }
             Self::StatusCode(Status::Keep)
             | Self::RequestMethod
@@ -171,10 +171,12 @@ pub(super) fn logs_node(logs: &[Log]) -> Node {
 }
 
 fn at_risk(word: &str, accept_risk: &str) -> Node {
-    Node::table([
-        (word, super::node::Value::Truth(true).into()),
-        ("accept_risk", Node::text(accept_risk)),
-    ])
+    Node::table([(word, Value::Truth(true).into()), ("accept_risk", Node::text(accept_risk))])
+}
+
+fn size(bytes: u64) -> Node {
+    let whole = i64::try_from(bytes).map(Value::Whole);
+    whole.unwrap_or(Value::Other("a number that is too large")).into()
 }
 
 fn allow_node(allow: &[String]) -> Node {

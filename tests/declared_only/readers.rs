@@ -69,7 +69,7 @@ impl Readers {
     pub fn start() -> Self {
         let sinks: [Sink; 6] = Default::default();
         let [all, lines, json, full, compact, pretty] = sinks.clone();
-        let (lines, flush) = JsonLines::to_writer(lines, Options::default());
+        let (lines, flush) = JsonLines::to_writer(lines, Options::default()).unwrap();
         let own = || {
             filter_fn(|metadata: &Metadata<'_>| metadata.is_span() || is_ours(metadata.target()))
         };

@@ -119,12 +119,18 @@ impl Expected {
     pub fn check(&self, record: &Value, handed: u64) {
         let bytes = record.get("http.response.body.size").map(|size| size.as_u64().expect("bytes"));
         assert_eq!(record.get("error.type").map(text), self.error, "{record}");
-        assert_eq!(number(record, "http.response.status_code"), self.status.map(i64::from), "{record}");
+        assert_eq!(
+            number(record, "http.response.status_code"),
+            self.status.map(i64::from),
+            "{record}"
+        );
         assert_eq!(number(record, "rpc.grpc.status_code"), self.grpc, "{record}");
         match self.bytes {
             Bytes::Absent => assert_eq!(bytes, None, "{record}"),
             Bytes::All(all) => assert_eq!(bytes, Some(all), "{record}"),
-            Bytes::Part(of) => assert!(bytes.is_some_and(|bytes| 0 < bytes && bytes < of), "{record}"),
+            Bytes::Part(of) => {
+                assert!(bytes.is_some_and(|bytes| 0 < bytes && bytes < of), "{record}")
+            }
         }
         assert!(bytes.is_none_or(|bytes| bytes == handed), "{handed} bytes handed: {record}");
         assert_eq!(record.get("level").map(text), Some(self.level()), "{record}");
@@ -243,7 +249,8 @@ impl Server {
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let at = listener.local_addr().expect("an address");
-        let logged = PrivacyLogLayer::new(policy).expect("a layer").layer(service(answers, seen.clone()));
+        let logged =
+            PrivacyLogLayer::new(policy).expect("a layer").layer(service(answers, seen.clone()));
         let open = Rc::new(Cell::new(0));
         let counter = Rc::clone(&open);
         spawn_local(async move {

@@ -191,7 +191,9 @@ impl Body for Scripted {
                     None
                 }
                 Some(Step::Data(bytes)) => {
-                    counts.handed.set(counts.handed.get() + u64::try_from(bytes).expect("a length"));
+                    counts
+                        .handed
+                        .set(counts.handed.get() + u64::try_from(bytes).expect("a length"));
                     Some(Ok(Frame::data(vec![b'x'; bytes].into())))
                 }
                 Some(Step::Trailers(name, value)) => {
