@@ -30,6 +30,7 @@ mod key_file;
 mod key_text;
 mod keys;
 mod language;
+mod listed;
 mod middleware;
 mod percent;
 mod plan;

@@ -23,9 +23,6 @@ use crate::policy::{
 use crate::pseudonym::Epoch;
 use crate::text::Text;
 
-/// As many logs as a record has bits for.
-pub(crate) const MOST_LOGS: usize = 32;
-
 pub(crate) struct Plan {
     pub(crate) reference: Box<str>,
     pub(crate) clients: Clients,

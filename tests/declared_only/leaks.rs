@@ -152,7 +152,7 @@ fn a_marker_in_an_error_a_trailer_or_a_payload_is_not_found() {
         let mut trailers = http::HeaderMap::new();
         trailers.insert("grpc-status", secret().parse().unwrap());
         trailers.insert("x-trailer", secret().parse().unwrap());
-        let body = Full::from(secret()).with_trailers(std::future::ready(Some(Ok(trailers))));
+        let body = Full::<bytes::Bytes>::from(secret()).with_trailers(std::future::ready(Some(Ok(trailers))));
         Ok::<_, Infallible>(
             Response::builder().header("content-type", "application/grpc").body(body).unwrap(),
         )
@@ -209,7 +209,7 @@ fn the_fields_of_an_entered_span_are_not_beside_a_record() {
     let (_one, _two, _again) = (outer.enter(), inner.enter(), outer.enter());
     let answer = layer.layer(service_fn(|_: Request<Body>| async {
         tracing::info!("handled");
-        Ok::<_, Infallible>(Response::new(Full::from("body")))
+        Ok::<_, Infallible>(Response::new(Full::<bytes::Bytes>::from("body")))
     }));
     let response = answer.oneshot(to("/a")).now_or_never().unwrap().unwrap();
     response.into_body().collect().now_or_never().unwrap().unwrap();
@@ -305,7 +305,7 @@ fn an_error_that_quotes_the_request_is_a_code_at_most() {
                 Response::builder()
                     .status(422)
                     .header("x-error", &quoting)
-                    .body(Full::from(quoting))
+                    .body(Full::<bytes::Bytes>::from(quoting))
                     .unwrap(),
             )
         }

@@ -63,7 +63,7 @@ fn nothing_of_a_request_or_a_key_is_shown_by_debug() {
         let fields = request.extensions().get::<LogFields>().unwrap().clone();
         fields.set("user", secret());
         let shows = shown(&fields);
-        async move { Ok::<_, Infallible>(Response::new(Full::from(secret() + &shows))) }
+        async move { Ok::<_, Infallible>(Response::new(Full::<bytes::Bytes>::from(secret() + &shows))) }
     }));
     shows += &shown(&service);
     let future = service.call(request());
