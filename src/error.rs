@@ -22,7 +22,7 @@ enum Kind {
 
 impl Error {
     /// `text` is what the places of the problems count in.
-    pub(crate) fn policy(path: Option<&Path>, text: Option<&str>, problems: Vec<Problem>) -> Self {
+    pub(crate) fn policy(path: Option<&Path>, text: Option<&str>, problems: &[Problem]) -> Self {
         let lines = problems.iter().map(|problem| problem.line(text)).collect();
         Self(Kind::Policy { path: path.map(Path::to_owned), lines })
     }

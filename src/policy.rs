@@ -339,7 +339,7 @@ impl Policy {
             }
         }
         problems.sort_by_key(Problem::start);
-        Err(Error::policy(path, Some(text), problems))
+        Err(Error::policy(path, Some(text), &problems))
     }
 
     fn from_node(node: &Node) -> Result<Self, Vec<Problem>> {
@@ -411,6 +411,6 @@ impl<'de> Deserialize<'de> for Policy {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let node = Node::deserialize(deserializer)?;
         Self::from_node(&node)
-            .map_err(|problems| D::Error::custom(Error::policy(None, None, problems)))
+            .map_err(|problems| D::Error::custom(Error::policy(None, None, &problems)))
     }
 }

@@ -87,7 +87,7 @@ impl Builder {
     ///
     /// Names every mistake by its key, with what was expected.
     pub fn build(self) -> Result<Policy, Error> {
-        Policy::from_node(&self.node()).map_err(|problems| Error::policy(None, None, problems))
+        Policy::from_node(&self.node()).map_err(|problems| Error::policy(None, None, &problems))
     }
 }
 

@@ -217,16 +217,12 @@ async fn a_rejection_that_quotes_the_request_stays_in_the_response() {
     let (readers, m) = (Readers::start(), secret());
     for (method, target, body, code) in [
         ("POST", format!("/number/{m}"), format!("\"{m}\""), 422),
-        ("POST", format!("/number/{m}"), format!("{{{m}"), 400),
-        ("GET", format!("/query/{m}?page={m}7&page=1"), String::new(), 400),
+        ("POST", format!("/number/{m}"), m.clone(), 400),
+        ("GET", format!("/query/{m}?page=1&{m}={m}"), String::new(), 400),
+        ("GET", format!("/query/{m}?x={}", percent_encoded(&m)), String::new(), 400),
         ("GET", format!("/status/{m}/{m}"), String::new(), 400),
-        ("GET", format!("/query/{m}?{m}={m}"), String::new(), 400),
     ] {
-        let mut request = to(method, &target, &body);
-        if method == "GET" && target.contains("page=") {
-            *request.uri_mut() =
-                target.replace(&format!("page={m}7&"), &format!("x={m}&")).parse().unwrap();
-        }
+        let request = to(method, &target, &body);
         let pairs = recorded(logged(app()), request, &readers).await;
         assert_eq!(value(&pairs, "http.response.status_code"), code, "{target}");
     }

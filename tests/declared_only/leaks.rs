@@ -152,7 +152,8 @@ fn a_marker_in_an_error_a_trailer_or_a_payload_is_not_found() {
         let mut trailers = http::HeaderMap::new();
         trailers.insert("grpc-status", secret().parse().unwrap());
         trailers.insert("x-trailer", secret().parse().unwrap());
-        let body = Full::<bytes::Bytes>::from(secret()).with_trailers(std::future::ready(Some(Ok(trailers))));
+        let body = Full::<bytes::Bytes>::from(secret())
+            .with_trailers(std::future::ready(Some(Ok(trailers))));
         Ok::<_, Infallible>(
             Response::builder().header("content-type", "application/grpc").body(body).unwrap(),
         )

@@ -46,7 +46,7 @@ impl<'w> MakeWriter<'w> for Sink {
 pub struct Readers {
     sinks: [Sink; 6],
     _guard: DefaultGuard,
-    _flush: Flush,
+    flush: Flush,
 }
 
 /// The bytes that were written.
@@ -81,11 +81,12 @@ impl Readers {
             .with(fmt::layer().without_time().with_ansi(false).with_writer(full).with_filter(own()))
             .with(fmt::layer().compact().without_time().with_writer(compact).with_filter(own()))
             .with(fmt::layer().pretty().without_time().with_writer(pretty).with_filter(own()));
-        Self { sinks, _guard: tracing::subscriber::set_default(registry), _flush: flush }
+        Self { sinks, _guard: tracing::subscriber::set_default(registry), flush }
     }
 
     /// What was written since the last time.
     pub fn take(&self) -> Written {
+        self.flush.flush().expect("memory takes every line");
         let [json, lines, own @ ..] = self.sinks.each_ref().map(Sink::take);
         Written { json, lines, own }
     }

@@ -59,12 +59,15 @@ fn nothing_of_a_request_or_a_key_is_shown_by_debug() {
     let readers = Readers::start();
 
     let mut shows = [shown(&file), shown(&policy), shown(&layer)].concat();
-    let mut service = layer.layer(service_fn(|request: Request<Body>| {
-        let fields = request.extensions().get::<LogFields>().unwrap().clone();
-        fields.set("user", secret());
-        let shows = shown(&fields);
-        async move { Ok::<_, Infallible>(Response::new(Full::<bytes::Bytes>::from(secret() + &shows))) }
-    }));
+    let mut service =
+        layer.layer(service_fn(|request: Request<Body>| {
+            let fields = request.extensions().get::<LogFields>().unwrap().clone();
+            fields.set("user", secret());
+            let shows = shown(&fields);
+            async move {
+                Ok::<_, Infallible>(Response::new(Full::<bytes::Bytes>::from(secret() + &shows)))
+            }
+        }));
     shows += &shown(&service);
     let future = service.call(request());
     shows += &shown(&future);
@@ -171,6 +174,24 @@ fn a_dropped_field_leaves_its_name_at_most() {
     assert!(found(&written.json).is_empty(), "{}", written.json);
     assert!(!written.ours().contains("cart"), "{}", written.ours());
     assert!(written.json.matches("\"cart\"").count() <= 1, "{}", written.json);
+}
+
+/// A warning is written while a request is handled: that request's span does not belong to it.
+#[test]
+fn a_warning_of_ours_stands_outside_of_the_request_s_span() {
+    let readers = Readers::start();
+    let policy = "\"http.route\" = \"keep\"\n[log.access.app_fields]\nplan = \"keep\"";
+    let layer = PrivacyLogLayer::new(&crate::support::policy(policy)).unwrap();
+    let service = layer.layer(service_fn(|request: Request<Body>| async move {
+        request.extensions().get::<LogFields>().unwrap().set("cart", secret());
+        Ok::<_, Infallible>(Response::new(Full::<bytes::Bytes>::default()))
+    }));
+    tracing::info_span!("request", uri = %format!("/reset?token={}", secret())).in_scope(|| {
+        drop(service.oneshot(request()).now_or_never().unwrap().unwrap());
+    });
+    let json = readers.take().json;
+    assert_eq!(json.lines().count(), if cfg!(debug_assertions) { 2 } else { 1 }, "{json}");
+    assert!(found(&json).is_empty(), "{json}");
 }
 
 /// Otherwise what is said of one log would count for another one.

@@ -1,0 +1,177 @@
+//! Reads a user-agent text word by word and tells what each one says.
+//!
+//! A word is a run of letters, whatever its case, so that digits glued to it (`Android4.0`) still are its
+//! number. It is folded into an integer and looked up in a table that is laid out at compile time: one
+//! look a word, no allocation, no regular expression. Nothing of a word is kept.
+
+use super::vocabulary::{Entry, OTHER_BOT, Sign, VOCABULARY};
+
+/// Versions above are nobody's: they are absent, so that the number cannot carry a message.
+pub(super) const NEWEST: u16 = 999;
+
+/// Hands each word that says something to `note`, with the text behind it, from left to right.
+pub(super) fn read(text: &[u8], mut note: impl FnMut(Sign, &[u8])) {
+    let (mut last, mut rest) =
+        text.strip_prefix(b"Mozilla/5.0 (").map_or((0, text), |rest| (key("mozilla"), rest));
+    for _ in 0..MOST {
+        let (word, after) = fold(skip(rest));
+        if word == 0 {
+            return;
+        }
+        if let Some(sign) = sign(last, word, after) {
+            note(sign, after);
+        }
+        (last, rest) = (word, after.strip_prefix(BOAST).unwrap_or(after));
+    }
+}
+
+/// The words that are heard; one text in ten thousand has more.
+const MOST: usize = 40;
+
+/// What nearly every browser says and none means.
+const BOAST: &[u8] = b"/537.36 (KHTML, like Gecko) ";
+
+const fn skip(mut text: &[u8]) -> &[u8] {
+    while let [byte, rest @ ..] = text {
+        if byte.is_ascii_alphabetic() {
+            break;
+        }
+        text = rest;
+    }
+    text
+}
+
+/// The word that a text begins with, the last sixteen letters of it, in lower case, and the text after it.
+///
+/// The last letter stands lowest, as if the word were a number to the base of 256.
+const fn fold(mut text: &[u8]) -> (u128, &[u8]) {
+    let mut word = 0;
+    while let [letter, rest @ ..] = text {
+        let lower = *letter | 0x20;
+        if !lower.is_ascii_lowercase() {
+            break;
+        }
+        word = word << 8 | lower as u128;
+        text = rest;
+    }
+    (word, text)
+}
+
+pub(super) const fn key(word: &str) -> u128 {
+    fold(word.as_bytes()).0
+}
+
+const LIKE: u128 = key("like");
+
+fn sign(last: u128, word: u128, after: &[u8]) -> Option<Sign> {
+    let Some(entry) = entry(word) else {
+        return is_robotic(word).then_some(OTHER_BOT);
+    };
+    if last == LIKE {
+        return None;
+    }
+    if entry.last == Some(last) {
+        return Some(entry.paired);
+    }
+    match entry.only {
+        Some(only) => entry.alone.filter(|_| number(after) == Some(only)),
+        None => entry.alone.filter(|sign| !sign.is_glued(after)),
+    }
+}
+
+fn entry(word: u128) -> Option<&'static Entry> {
+    let mut slot = slot(word);
+    loop {
+        let entry = VOCABULARY.get(usize::from(*SLOTS.get(slot)?))?;
+        if entry.word == word {
+            return Some(entry);
+        }
+        slot += 1;
+    }
+}
+
+const EMPTY: u8 = u8::MAX;
+
+/// Where each word of the vocabulary stands, by [`slot`] or soon after it; [`EMPTY`] ends a search.
+#[allow(
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "fails the build, not a request"
+)]
+static SLOTS: [u8; 520] = {
+    assert!(VOCABULARY.len() < EMPTY as usize);
+    let mut slots = [EMPTY; 520];
+    let mut at = 0;
+    while at < VOCABULARY.len() {
+        let mut slot = slot(VOCABULARY[at].word);
+        while slots[slot] != EMPTY {
+            assert!(
+                VOCABULARY[slots[slot] as usize].word != VOCABULARY[at].word,
+                "a word stands twice"
+            );
+            slot += 1;
+        }
+        slots[slot] = at as u8;
+        at += 1;
+    }
+    slots
+};
+
+/// A number below 512.
+#[allow(clippy::cast_possible_truncation, reason = "a hash")]
+const fn slot(word: u128) -> usize {
+    let half = (word >> 64) as u64 ^ word as u64;
+    (half.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 55) as usize
+}
+
+/// Robots that nobody listed end as robots call themselves; CUBOT makes phones.
+fn is_robotic(word: u128) -> bool {
+    let [last, ..] = word.to_le_bytes();
+    LAST_LETTERS & bit(last) != 0
+        && word != CUBOT
+        && ROBOTIC.iter().any(|(mask, end)| word & mask == *end)
+}
+
+const CUBOT: u128 = key("cubot");
+
+/// Each end of a word, and the mask that leaves as much of a word.
+const ROBOTIC: [(u128, u128); 12] = [
+    ending("bot"),
+    ending("bots"),
+    ending("spider"),
+    ending("crawler"),
+    ending("crawl"),
+    ending("slurp"),
+    ending("fetcher"),
+    ending("scraper"),
+    ending("checker"),
+    ending("validator"),
+    ending("archiver"),
+    ending("monitoring"),
+];
+
+const LAST_LETTERS: u32 = bit(b't') | bit(b's') | bit(b'r') | bit(b'l') | bit(b'p') | bit(b'g');
+
+const fn ending(text: &str) -> (u128, u128) {
+    (!(u128::MAX << (8 * text.len())), key(text))
+}
+
+const fn bit(letter: u8) -> u32 {
+    1 << (letter & 31)
+}
+
+/// The whole number that follows a word, at once or after one separator, if it can be a major version.
+pub(super) fn number(after: &[u8]) -> Option<u16> {
+    match after {
+        [b'/' | b' ' | b':', digits @ ..] | digits => major(digits),
+    }
+}
+
+pub(super) fn major(text: &[u8]) -> Option<u16> {
+    let mut digits = text.iter().take_while(|byte| byte.is_ascii_digit());
+    let first = u16::from(digits.next()? - b'0');
+    digits.try_fold(first, |value, digit| {
+        let value = value * 10 + u16::from(digit - b'0');
+        (value <= NEWEST).then_some(value)
+    })
+}
