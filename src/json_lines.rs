@@ -13,6 +13,7 @@ mod keeper;
 mod lane;
 mod line;
 pub(crate) mod name;
+mod options;
 mod output;
 mod queue;
 pub(crate) mod series;
@@ -35,6 +36,7 @@ use crate::retention::Retention;
 use clock::Clock;
 use keeper::Keeper;
 pub(crate) use line::key;
+pub use options::{Compress, Options, Overflow};
 use output::{Output, Stream};
 use queue::Queue;
 use series::Series;
@@ -69,7 +71,7 @@ impl JsonLines {
     pub fn to_writer<W: io::Write + Send + 'static>(
         writer: W,
         options: Options,
-    ) -> io::Result<(JsonLines, Flush)> {
+    ) -> io::Result<(Self, Flush)> {
         let sink = Sink::new(&options, 1);
         let thread = sink.write(vec![Output::Stream(Stream::new(writer))], &options)?;
         Ok(sink.handles(Box::new([]), vec![thread]))
@@ -90,10 +92,10 @@ impl JsonLines {
     /// tried again.
     pub fn to_folder(
         dir: impl AsRef<Path>,
-        policy: &Policy,
+        logs: impl IntoIterator<Item = (String, Duration)>,
         options: Options,
-    ) -> io::Result<(JsonLines, Flush)> {
-        let logs: Vec<(String, Duration)> = policy.retentions().collect();
+    ) -> io::Result<(Self, Flush)> {
+        let logs: Vec<_> = logs.into_iter().collect();
         check(&logs)?;
         let (sink, clock) = (Sink::new(&options, logs.len()), Clock::new());
         let (finished, news) = mpsc::channel();
@@ -142,7 +144,7 @@ impl<S: Subscriber> Layer<S> for JsonLines {
         let log = site.log();
         match self.lane(log) {
             Some(lane) => {
-                line::with_line(event, site.keys(), |line| self.shared.queue.push(lane, log, line))
+                with_line(event, site.keys(), |line| self.shared.queue.push(lane, log, line));
             }
             None => self.shared.queue.refuse(),
         }
@@ -201,60 +203,6 @@ impl fmt::Debug for Flush {
     }
 }
 
-/// How [`JsonLines`] trades memory, delay and safety.
-///
-/// ```ignore
-/// let options = Options { overflow: Overflow::Block, ..Options::default() };
-/// ```
-#[derive(Clone, Copy, Debug)]
-pub struct Options {
-    /// What happens to a line when `buffer` is full.
-    pub overflow: Overflow,
-    /// How many bytes of lines may wait in memory, at most.
-    pub buffer: usize,
-    /// A line is written at most this much later; what a killed process can lose.
-    pub interval: Duration,
-    /// How often files are synced to the disk; what a power failure can lose. `None` leaves it to the system.
-    pub sync: Option<Duration>,
-    /// The size at which a file is closed and the next one of the same hour begins, in bytes.
-    pub max_file: u64,
-    /// What is done with closed files.
-    pub compress: Compress,
-}
-
-impl Default for Options {
-    fn default() -> Options {
-        Options {
-            overflow: Overflow::Drop,
-            buffer: 8 << 20,
-            interval: Duration::from_millis(10),
-            sync: None,
-            max_file: 1 << 30,
-            compress: Compress::No,
-        }
-    }
-}
-
-/// What happens to a line when the disk is slower than the traffic.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Overflow {
-    /// It is dropped and counted, and the log says how many are missing: `{"log":"access","dropped":7}`.
-    Drop,
-    /// The request waits for room. During a fault nobody waits; lines are dropped as with `Drop`.
-    Block,
-}
-
-/// What is done with a file after its last line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Compress {
-    /// It stays as it is.
-    No,
-    /// It becomes `….jsonl.gz`.
-    #[cfg(feature = "gzip")]
-    Gzip,
-}
-
 /// Counts since the start; a record is in exactly one of `written`, `dropped` and `queued`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -304,8 +252,8 @@ struct Sink {
 }
 
 impl Sink {
-    fn new(options: &Options, lanes: usize) -> Sink {
-        Sink { shared: Arc::new(Shared::new(Queue::new(lanes, options.buffer, options.overflow))) }
+    fn new(options: &Options, lanes: usize) -> Self {
+        Self { shared: Arc::new(Shared::new(Queue::new(lanes, options.buffer, options.overflow))) }
     }
 
     fn write(&self, outputs: Vec<Output>, options: &Options) -> io::Result<JoinHandle<()>> {

@@ -37,8 +37,8 @@ pub(crate) struct Pruned {
 }
 
 impl Retention {
-    pub(crate) fn new(folder: PathBuf, log: String, length: Duration) -> Retention {
-        Retention { folder, log, length, newest: BTreeMap::new() }
+    pub(crate) const fn new(folder: PathBuf, log: String, length: Duration) -> Self {
+        Self { folder, log, length, newest: BTreeMap::new() }
     }
 
     pub(crate) fn log(&self) -> &str {

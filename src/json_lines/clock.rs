@@ -20,13 +20,13 @@ pub(crate) struct Clock {
 }
 
 impl Clock {
-    pub(crate) fn new() -> Clock {
+    pub(crate) fn new() -> Self {
         let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-        Clock::new_at(wall.unwrap_or_default(), counted())
+        Self::new_at(wall.unwrap_or_default(), counted())
     }
 
-    pub(crate) fn new_at(wall: Duration, counted: Duration) -> Clock {
-        Clock { wall, start: counted }
+    pub(crate) const fn new_at(wall: Duration, counted: Duration) -> Self {
+        Self { wall, start: counted }
     }
 
     /// Time since 1970 (UTC).

@@ -40,10 +40,10 @@ impl Keeper {
         clock: Clock,
         compress: Compress,
         shared: Arc<Shared>,
-    ) -> io::Result<Keeper> {
+    ) -> io::Result<Self> {
         let shelf = |retention| Shelf { retention, deleted: 0, torn: 0, failing: false };
         let mut keeper =
-            Keeper { shelves: logs.into_iter().map(shelf).collect(), clock, compress, shared };
+            Self { shelves: logs.into_iter().map(shelf).collect(), clock, compress, shared };
         for shelf in &mut keeper.shelves {
             shelf.torn = shelf.retention.adopt_at(clock.now())?;
             add(&keeper.shared.counts.torn, shelf.torn);
@@ -127,7 +127,11 @@ impl Shelf {
 
 #[cfg_attr(
     not(feature = "gzip"),
-    expect(clippy::unnecessary_wraps, reason = "compressing can fail")
+    expect(
+        clippy::unnecessary_wraps,
+        clippy::missing_const_for_fn,
+        reason = "compressing can fail"
+    )
 )]
 fn pack(compress: Compress, retention: &Retention, clock: &Clock) -> io::Result<()> {
     match compress {

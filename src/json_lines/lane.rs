@@ -32,8 +32,8 @@ struct Fault {
 }
 
 impl Lane {
-    pub(crate) fn new(output: Output) -> Lane {
-        Lane {
+    pub(crate) const fn new(output: Output) -> Self {
+        Self {
             output,
             written: 0,
             missing: BTreeMap::new(),

@@ -64,17 +64,18 @@ fn format(event: &Event<'_>, keys: &[Box<str>], buffer: &mut Vec<u8>) {
 }
 
 /// Whether `line` has only the quotes that the format put there and nothing else that needs an escape.
+#[expect(clippy::needless_bitwise_bool, reason = "without a branch it becomes vector instructions")]
 fn is_plain(line: &[u8], quotes: usize) -> bool {
-    let (mut special, mut found) = (0_u8, 0);
+    let (mut special, mut found) = (false, 0);
     for block in line.chunks(64) {
         let mut count = 0_u8;
         for &byte in block {
-            special |= u8::from(byte < b' ') | u8::from(byte == b'\\');
+            special |= (byte < b' ') | (byte == b'\\');
             count += u8::from(byte == b'"');
         }
         found += usize::from(count);
     }
-    special == 0 && found == quotes
+    !special && found == quotes
 }
 
 /// Writes `,"name":value` per field; the first comma becomes the brace.
@@ -141,7 +142,6 @@ impl Visit for Line<'_> {
 /// Appends `text` as the inside of a JSON string.
 #[cold]
 pub(crate) fn escape(text: &str, buffer: &mut Vec<u8>) {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
     for byte in text.bytes() {
         match byte {
             b'"' | b'\\' => buffer.extend_from_slice(&[b'\\', byte]),
@@ -149,9 +149,9 @@ pub(crate) fn escape(text: &str, buffer: &mut Vec<u8>) {
             b'\r' => buffer.extend_from_slice(b"\\r"),
             b'\t' => buffer.extend_from_slice(b"\\t"),
             0..=0x1f => {
-                let hex = [HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]];
-                buffer.extend_from_slice(b"\\u00");
-                buffer.extend_from_slice(&hex);
+                buffer.extend_from_slice(if byte < 16 { b"\\u000" } else { b"\\u001" });
+                buffer
+                    .push(b"0123456789abcdef".get(usize::from(byte & 15)).copied().unwrap_or(b'0'));
             }
             _ => buffer.push(byte),
         }
@@ -187,9 +187,9 @@ fn fixed(millionths: i64, buffer: &mut Vec<u8>) {
     let fraction = magnitude % 1_000_000;
     if fraction != 0 {
         // A leading one keeps the zeros; the point takes its place.
-        let start = buffer.len();
-        buffer.extend_from_slice(digits.format(fraction + 1_000_000).as_bytes());
-        buffer[start] = b'.';
+        let padded = digits.format(fraction + 1_000_000);
+        buffer.push(b'.');
+        buffer.extend_from_slice(padded.as_bytes().get(1..).unwrap_or_default());
         let zeros = buffer.iter().rev().take_while(|&&digit| digit == b'0').count();
         buffer.truncate(buffer.len() - zeros);
     }

@@ -18,19 +18,19 @@ pub(crate) enum Period {
 
 impl Period {
     /// The longest that makes the oldest line of a file at most 1/24 of `retention` late.
-    pub(crate) fn of(retention: Duration) -> Period {
-        [Period::Day, Period::Hour, Period::Minute]
+    pub(crate) fn of(retention: Duration) -> Self {
+        [Self::Day, Self::Hour, Self::Minute]
             .into_iter()
             .find(|period| period.length() * 24 <= retention)
-            .unwrap_or(Period::Second)
+            .unwrap_or(Self::Second)
     }
 
     pub(crate) const fn length(self) -> Duration {
         Duration::from_secs(match self {
-            Period::Second => 1,
-            Period::Minute => 60,
-            Period::Hour => 60 * 60,
-            Period::Day => 24 * 60 * 60,
+            Self::Second => 1,
+            Self::Minute => 60,
+            Self::Hour => 60 * 60,
+            Self::Day => 24 * 60 * 60,
         })
     }
 }
@@ -47,9 +47,9 @@ pub(crate) enum Form {
 impl Form {
     const fn suffix(self) -> &'static str {
         match self {
-            Form::Plain => ".jsonl",
-            Form::Gzip => ".jsonl.gz",
-            Form::Part => ".jsonl.gz.part",
+            Self::Plain => ".jsonl",
+            Self::Gzip => ".jsonl.gz",
+            Self::Part => ".jsonl.gz.part",
         }
     }
 }
@@ -64,9 +64,9 @@ pub(crate) struct Name {
 
 impl Name {
     /// The first file of the period that `time` is in.
-    pub(crate) fn new(period: Period, time: Duration) -> Name {
+    pub(crate) fn new(period: Period, time: Duration) -> Self {
         let seconds = time.as_secs().min(LAST_SECOND);
-        Name {
+        Self {
             period,
             start: seconds - seconds % period.length().as_secs(),
             number: 0,
@@ -74,19 +74,19 @@ impl Name {
         }
     }
 
-    pub(crate) fn with_number(self, number: u32) -> Name {
-        Name { number, ..self }
+    pub(crate) const fn with_number(self, number: u32) -> Self {
+        Self { number, ..self }
     }
 
-    pub(crate) fn with_form(self, form: Form) -> Name {
-        Name { form, ..self }
+    pub(crate) const fn with_form(self, form: Form) -> Self {
+        Self { form, ..self }
     }
 
-    pub(crate) fn is_same_period(self, other: Name) -> bool {
+    pub(crate) fn is_same_period(self, other: Self) -> bool {
         (self.period, self.start) == (other.period, other.start)
     }
 
-    pub(crate) fn start(self) -> Duration {
+    pub(crate) const fn start(self) -> Duration {
         Duration::from_secs(self.start)
     }
 
@@ -109,7 +109,7 @@ impl Name {
         format!("{log}-{year:04}-{month:02}-{day:02}{time}{number}{}", self.form.suffix())
     }
 
-    pub(crate) fn parse(log: &str, text: &str) -> Option<Name> {
+    pub(crate) fn parse(log: &str, text: &str) -> Option<Self> {
         let rest = text.strip_prefix(log)?.strip_prefix('-')?;
         let (stem, form) = [Form::Plain, Form::Gzip, Form::Part]
             .into_iter()
@@ -119,7 +119,7 @@ impl Name {
             None => (stem, 0),
         };
         let (period, start) = parse_time(time)?;
-        let name = Name { period, start, number, form };
+        let name = Self { period, start, number, form };
         (name.write(log) == text).then_some(name)
     }
 }

@@ -18,15 +18,15 @@ impl Output {
     /// Writes whole lines, or the rest of one; returns how many bytes need not be offered again.
     pub(crate) fn put(&mut self, bytes: &[u8]) -> (usize, io::Result<()>) {
         match self {
-            Output::Stream(stream) => stream.put(bytes),
-            Output::Series(series) => series.put(bytes),
+            Self::Stream(stream) => stream.put(bytes),
+            Self::Series(series) => series.put(bytes),
         }
     }
 
     /// Writes one line; true when it need not be offered again, even if the rest of it is still owed.
     pub(crate) fn put_whole(&mut self, line: &[u8]) -> (bool, io::Result<()>) {
         let (done, result) = self.put(line);
-        if let Output::Stream(stream) = self
+        if let Self::Stream(stream) = self
             && done > 0
         {
             stream.owed.extend_from_slice(line.get(done..).unwrap_or_default());
@@ -36,53 +36,53 @@ impl Output {
 
     pub(crate) fn flush(&mut self) -> io::Result<()> {
         match self {
-            Output::Stream(stream) => stream.flush(),
-            Output::Series(_) => Ok(()),
+            Self::Stream(stream) => stream.flush(),
+            Self::Series(_) => Ok(()),
         }
     }
 
     pub(crate) fn sync(&mut self) -> io::Result<()> {
         match self {
-            Output::Stream(stream) => stream.flush(),
-            Output::Series(series) => series.sync(),
+            Self::Stream(stream) => stream.flush(),
+            Self::Series(series) => series.sync(),
         }
     }
 
     pub(crate) fn reopen(&mut self) {
         match self {
-            Output::Stream(_) => {}
-            Output::Series(series) => series.reopen(),
+            Self::Stream(_) => {}
+            Self::Series(series) => series.reopen(),
         }
     }
 
     /// Does what the time of day asks for.
     pub(crate) fn tick(&mut self) -> io::Result<()> {
         match self {
-            Output::Stream(_) => Ok(()),
-            Output::Series(series) => series.tick(),
+            Self::Stream(_) => Ok(()),
+            Self::Series(series) => series.tick(),
         }
     }
 
     /// How long until `tick` is needed.
     pub(crate) fn rests(&self) -> Option<Duration> {
         match self {
-            Output::Stream(_) => None,
-            Output::Series(series) => series.rests(),
+            Self::Stream(_) => None,
+            Self::Series(series) => series.rests(),
         }
     }
 
     pub(crate) fn takes(&self, log: &str) -> bool {
         match self {
-            Output::Stream(_) => true,
-            Output::Series(series) => series.log() == log,
+            Self::Stream(_) => true,
+            Self::Series(series) => series.log() == log,
         }
     }
 
     /// The log's name in reports; a stream carries every log.
     pub(crate) fn log(&self) -> &str {
         match self {
-            Output::Stream(_) => "*",
-            Output::Series(series) => series.log(),
+            Self::Stream(_) => "*",
+            Self::Series(series) => series.log(),
         }
     }
 }
@@ -93,8 +93,8 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    pub(crate) fn new(writer: impl Write + Send + 'static) -> Stream {
-        Stream { writer: Box::new(writer), owed: Vec::new() }
+    pub(crate) fn new(writer: impl Write + Send + 'static) -> Self {
+        Self { writer: Box::new(writer), owed: Vec::new() }
     }
 
     fn put(&mut self, bytes: &[u8]) -> (usize, io::Result<()>) {

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, Thread};
 
-use super::Overflow;
+use super::options::Overflow;
 
 const CHUNK: std::ops::RangeInclusive<usize> = 1024..=32 * 1024;
 const MAX_SHARDS: usize = 32;
@@ -52,12 +52,12 @@ pub(crate) struct Tally {
 
 impl Queue {
     /// A queue for `lanes` outputs that holds about `buffer` bytes.
-    pub(crate) fn new(lanes: usize, buffer: usize, overflow: Overflow) -> Queue {
+    pub(crate) fn new(lanes: usize, buffer: usize, overflow: Overflow) -> Self {
         let cores = thread::available_parallelism().map_or(4, usize::from);
         let shards = (2 * cores).next_power_of_two().min(MAX_SHARDS);
         let size = (buffer / (2 * shards * lanes.max(1))).clamp(*CHUNK.start(), *CHUNK.end());
         let count = (buffer / size).max(1);
-        Queue {
+        Self {
             shards: (0..shards).map(|_| Shard::new(lanes, count)).collect(),
             pool: Pool::new(count, size),
             overflow,
@@ -69,7 +69,9 @@ impl Queue {
 
     /// Hands over one line of the log `log`, or counts it as missing.
     pub(crate) fn push(&self, lane: usize, log: &'static str, bytes: &[u8]) {
-        let shard = &self.shards[slot() & (self.shards.len() - 1)];
+        let Some(shard) = self.shards.get(slot() & (self.shards.len() - 1)) else {
+            return;
+        };
         while !self.place(shard, lane, log, bytes) {
             self.wake();
             self.pool.wait();
@@ -95,7 +97,9 @@ impl Queue {
 
     /// Counts a line that no lane wants.
     pub(crate) fn refuse(&self) {
-        self.shards[0].lock().dropped += 1;
+        if let Some(shard) = self.shards.first() {
+            shard.lock().dropped += 1;
+        }
     }
 
     /// Moves everything that waits into `backlogs` (one per lane) and reports what is missing.
@@ -147,7 +151,7 @@ impl Queue {
     }
 
     /// How many chunks there are in all.
-    pub(crate) fn chunks(&self) -> usize {
+    pub(crate) const fn chunks(&self) -> usize {
         self.pool.count
     }
 
@@ -173,10 +177,10 @@ impl Queue {
 }
 
 impl Shard {
-    fn new(lanes: usize, chunks: usize) -> Shard {
+    fn new(lanes: usize, chunks: usize) -> Self {
         let pile = || Pile { full: Vec::with_capacity(chunks), open: Chunk::new() };
         let lanes = (0..lanes).map(|_| pile()).collect();
-        Shard(Mutex::new(Heap { lanes, missing: Vec::new(), accepted: 0, dropped: 0 }))
+        Self(Mutex::new(Heap { lanes, missing: Vec::new(), accepted: 0, dropped: 0 }))
     }
 
     fn lock(&self) -> MutexGuard<'_, Heap> {
@@ -253,8 +257,8 @@ struct Pool {
 }
 
 impl Pool {
-    fn new(count: usize, size: usize) -> Pool {
-        Pool {
+    fn new(count: usize, size: usize) -> Self {
+        Self {
             free: Mutex::new((0..count).map(|_| Chunk::with_capacity(size)).collect()),
             returned: Condvar::new(),
             moving: AtomicBool::new(true),

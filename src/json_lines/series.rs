@@ -39,8 +39,8 @@ struct Open {
 }
 
 impl Series {
-    pub(crate) fn new(folder: PathBuf, log: String, retention: Duration, clock: Clock) -> Series {
-        Series {
+    pub(crate) fn new(folder: PathBuf, log: String, retention: Duration, clock: Clock) -> Self {
+        Self {
             folder,
             log,
             period: Period::of(retention),
@@ -53,13 +53,13 @@ impl Series {
         }
     }
 
-    pub(crate) fn with_limits(self, max_file: u64, durable: bool) -> Series {
-        Series { max_file: max_file.max(1), durable, ..self }
+    pub(crate) fn with_limits(self, max_file: u64, durable: bool) -> Self {
+        Self { max_file: max_file.max(1), durable, ..self }
     }
 
     /// Tells `finished` about every file that gets no more lines.
-    pub(crate) fn telling(self, finished: Sender<()>) -> Series {
-        Series { finished: Some(finished), ..self }
+    pub(crate) fn telling(self, finished: Sender<()>) -> Self {
+        Self { finished: Some(finished), ..self }
     }
 
     pub(crate) fn log(&self) -> &str {
@@ -190,7 +190,7 @@ impl Open {
         now < self.name.start() || self.name.end() <= now
     }
 
-    fn has_room(&self, line: u64, max_file: u64) -> bool {
+    const fn has_room(&self, line: u64, max_file: u64) -> bool {
         self.size == 0 || self.size.saturating_add(line) <= max_file
     }
 

@@ -47,8 +47,8 @@ struct Orders {
 }
 
 impl Shared {
-    pub(crate) fn new(queue: Queue) -> Shared {
-        Shared {
+    pub(crate) fn new(queue: Queue) -> Self {
+        Self {
             queue,
             counts: Counts::default(),
             orders: Mutex::default(),
@@ -122,10 +122,10 @@ impl Writer {
         outputs: Vec<Output>,
         interval: Duration,
         sync: Option<Duration>,
-    ) -> Writer {
+    ) -> Self {
         let lanes: Box<[Lane]> = outputs.into_iter().map(Lane::new).collect();
         let backlogs = lanes.iter().map(|_| VecDeque::new()).collect();
-        Writer { shared, interval, sync, backlogs, lanes }
+        Self { shared, interval, sync, backlogs, lanes }
     }
 
     pub(crate) fn run(mut self) {

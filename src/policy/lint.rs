@@ -101,11 +101,13 @@ fn pseudonymizes(log: &Log) -> bool {
 
 /// RIPE-690 §4.2 recommends a /48 or a /56 for each customer.
 fn household(log: &Log) -> Option<String> {
-    let prefix = log.fields.iter().find_map(|field| match field {
-        Field::ClientAddress(Address::Truncate { ipv6, accept_risk: None, .. }) => Some(*ipv6),
-        _ => None,
-    });
-    let prefix = prefix.filter(|prefix| *prefix >= HOUSEHOLD)?;
+    let truncated = |field: &Field| {
+        let Field::ClientAddress(Address::Truncate { ipv6, accept_risk: None, .. }) = field else {
+            return None;
+        };
+        (*ipv6 >= HOUSEHOLD).then_some(*ipv6)
+    };
+    let prefix = log.fields.iter().find_map(truncated)?;
     let fields = format!("{}.fields", join("log", &log.name));
     let key = join(&fields, Name::ClientAddress.as_str());
     Some(format!(

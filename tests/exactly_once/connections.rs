@@ -9,7 +9,7 @@ use tokio::time::sleep;
 use tower_privacy_log::Policy;
 
 use crate::exchange::{
-    Ask, Client, Expected, Http, OBSERVED, Peer, Server, broken, complete, headless, number,
+    Ask, Client, Expected, Http, OBSERVED, Peer, Row, Server, broken, complete, headless, number,
     observed, on_this_thread, row, text, until,
 };
 use crate::service::{Answer, Head, Outer, Seen, Step, answer, frames, stream, whole};
@@ -178,11 +178,23 @@ fn a_body_longer_than_content_length_is_complete() {
 }
 
 #[test]
-fn a_client_gone_in_its_upload_aborts() {
+fn a_service_that_fails_because_its_client_is_gone_has_failed() {
     for http in [Http::One, Http::Two] {
-        let never = crate::unanswered(Answer::Never, "aborted");
-        never.ask(Ask::Upload).client(Client::LeavesHead).play(http);
+        let fails = Answer::Needs(answer(200, whole(5)));
+        let row = crate::unanswered(fails, "service_error");
+        row.ask(Ask::Upload).client(Client::LeavesHead).play(http);
     }
+}
+
+/// hyper's HTTP/1 takes the answer for a client that is gone, its HTTP/2 does not.
+#[test]
+fn an_answer_to_a_client_that_is_gone_is_what_the_server_took_of_it() {
+    let replies = |expected| Row {
+        answer: Answer::Reads(answer(400, whole(5))),
+        ..row(answer(400, whole(5)), expected).ask(Ask::Upload).client(Client::LeavesHead)
+    };
+    replies(complete(400, 5)).play(Http::One);
+    replies(broken("aborted", 400, 0)).play(Http::Two);
 }
 
 #[test]

@@ -14,6 +14,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
 use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use tokio::task::spawn_local;
@@ -30,6 +31,10 @@ pub enum Answer {
     PanicInCall,
     PanicInFuture,
     Fail,
+    /// Reads the request's body and fails if that does.
+    Needs(Head),
+    /// Reads the request's body and answers whatever came of it.
+    Reads(Head),
     /// 101, or 200 to a CONNECT, and then an echo.
     Tunnel(u16),
 }
@@ -267,6 +272,14 @@ async fn perform(
         Answer::Never => pending().await,
         Answer::PanicInCall | Answer::PanicInFuture => panic!("the handler's panic"),
         Answer::Fail => Err(io::Error::other("the service's error")),
+        Answer::Needs(head) => {
+            request.collect().await.map_err(io::Error::other)?;
+            Ok(head.response(&seen))
+        }
+        Answer::Reads(head) => {
+            let _ = request.collect().await;
+            Ok(head.response(&seen))
+        }
         Answer::Tunnel(status) => {
             spawn_local(echo(request));
             let head = self::answer(status, whole(0));

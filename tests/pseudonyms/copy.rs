@@ -29,7 +29,9 @@ pub fn demo(policy: &Path, variables: &[(&str, &str)]) -> Command {
 
 impl Copy {
     pub fn start(policy: &Path, variables: &[(&str, &str)]) -> Self {
-        let mut child = demo(policy, variables).spawn().expect("cargo test builds the examples");
+        let mut child = demo(policy, variables)
+            .spawn()
+            .expect("`cargo test`, or `cargo build --example axum`, builds the demo");
         let mut stderr = BufReader::new(child.stderr.take().unwrap());
         let mut line = String::new();
         stderr.read_line(&mut line).unwrap();
