@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::Error;
+use crate::event::outside_spans;
 use crate::plan::Plan;
 use crate::pseudonym::{Epoch, Pseudonym};
 use crate::text::Text;
@@ -156,7 +157,9 @@ impl Added {
         if cfg!(debug_assertions) && self.plan.warns(name) {
             let name = Text::new(name);
             let name = name.as_str();
-            tracing::warn!(target: "tower_privacy_log", name, "a field that no log declares was dropped");
+            outside_spans(|_| {
+                tracing::warn!(target: "tower_privacy_log", name, "a field that no log declares was dropped");
+            });
         }
     }
 }

@@ -26,7 +26,7 @@ pub(crate) struct Site {
     keys: Box<[Box<str>]>,
     metadata: OnceLock<Metadata<'static>>,
     interest: AtomicU8,
-    next: OnceLock<&'static Site>,
+    next: OnceLock<&'static Self>,
 }
 
 const NEVER: u8 = 0;

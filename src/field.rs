@@ -163,6 +163,7 @@ pub enum AppTreatment {
 
 /// The catalogue's names, in the order in which a record lists them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(clippy::enum_variant_names, reason = "OpenTelemetry's name ends so")]
 pub(crate) enum Name {
     Timestamp,
     ClientAddress,
@@ -324,6 +325,7 @@ impl Name {
 
 impl Field {
     /// Every name that a log can declare, in the order in which a record lists them.
+    #[expect(clippy::indexing_slicing, reason = "the compiler runs it")]
     pub const NAMES: &'static [&'static str] = &{
         let mut names = [""; Name::ALL.len()];
         let mut at = 0;

@@ -3,6 +3,7 @@
 //! Hosts are read as a browser reads them (URL standard, "host parsing", for http and https), and then
 //! more strictly: a name has letters, digits, `-`, `_` and dots only, in labels of 1 to 63 and 253 in
 //! all. What is not such a name or an IP address is no host. User info never gets past this file.
+#![expect(clippy::indexing_slicing, reason = "a table of 256 is indexed by a byte")]
 
 use crate::listed::Listed;
 use crate::percent;
@@ -43,7 +44,7 @@ pub(crate) struct Name<'a> {
 }
 
 impl<'a> Authority<'a> {
-    pub(crate) fn parse(text: &'a str) -> Option<Authority<'a>> {
+    pub(crate) fn parse(text: &'a str) -> Option<Self> {
         if text.len() > LONGEST {
             return None;
         }
@@ -78,7 +79,7 @@ fn number(port: &str) -> Option<u16> {
 }
 
 impl<'a> Host<'a> {
-    pub(crate) fn parse(text: &'a str) -> Option<Host<'a>> {
+    pub(crate) fn parse(text: &'a str) -> Option<Self> {
         if let Some(bracketed) = text.strip_prefix('[') {
             return bracketed.strip_suffix(']')?.parse().ok().map(Host::V6);
         }
@@ -86,12 +87,12 @@ impl<'a> Host<'a> {
     }
 
     /// The name at the very beginning of a text, and how far it reaches, its trailing dot included.
-    pub(crate) fn leading(text: &'a str) -> Option<(Host<'a>, usize)> {
+    pub(crate) fn leading(text: &'a str) -> Option<(Self, usize)> {
         let found = Found::at_start(text, false)?;
         Some((Host::named(found.name_in(text)?)?, found.reach))
     }
 
-    fn named(name: Name<'a>) -> Option<Host<'a>> {
+    fn named(name: Name<'a>) -> Option<Self> {
         if name.ends_in_number() {
             return ipv4(&name.text).map(Host::V4);
         }
@@ -134,12 +135,12 @@ impl<'a> Host<'a> {
 
 impl<'a> Name<'a> {
     /// Nearly every name is written as it is compared; only the others pay for decoding and IDNA.
-    fn plain(text: &'a str) -> Option<Name<'a>> {
+    fn plain(text: &'a str) -> Option<Self> {
         Found::at_start(text, false).filter(|found| found.reach == text.len())?.name_in(text)
     }
 
     /// UTS 46, non-transitional, as browsers do.
-    fn to_ascii(text: &str) -> Option<Name<'a>> {
+    fn to_ascii(text: &str) -> Option<Self> {
         let bytes: Vec<u8> = percent::decoded(text, b'+').take(LONGEST_BEFORE_IDNA + 1).collect();
         if bytes.len() > LONGEST_BEFORE_IDNA {
             return None;
@@ -187,7 +188,7 @@ struct Found {
 }
 
 impl Found {
-    fn at_start(text: &str, may_be_punycode: bool) -> Option<Found> {
+    fn at_start(text: &str, may_be_punycode: bool) -> Option<Self> {
         let bytes = text.as_bytes();
         let (mut last_label, mut label, mut reach) = (0, 0, 0);
         while let Some(&byte) = bytes.get(reach) {
@@ -208,9 +209,9 @@ impl Found {
             reach += 1;
         }
         let found = if label == reach {
-            Found { len: reach.checked_sub(1)?, last_label, reach }
+            Self { len: reach.checked_sub(1)?, last_label, reach }
         } else {
-            Found { len: reach, last_label: label, reach }
+            Self { len: reach, last_label: label, reach }
         };
         (found.len - found.last_label <= LONGEST_LABEL && found.len <= LONGEST_NAME)
             .then_some(found)

@@ -36,6 +36,7 @@ use crate::retention::Retention;
 use clock::Clock;
 use keeper::Keeper;
 pub(crate) use line::key;
+use line::with_line;
 pub use options::{Compress, Options, Overflow};
 use output::{Output, Stream};
 use queue::Queue;
@@ -92,10 +93,10 @@ impl JsonLines {
     /// tried again.
     pub fn to_folder(
         dir: impl AsRef<Path>,
-        logs: impl IntoIterator<Item = (String, Duration)>,
+        policy: &Policy,
         options: Options,
     ) -> io::Result<(Self, Flush)> {
-        let logs: Vec<_> = logs.into_iter().collect();
+        let logs: Vec<(String, Duration)> = policy.retentions().collect();
         check(&logs)?;
         let (sink, clock) = (Sink::new(&options, logs.len()), Clock::new());
         let (finished, news) = mpsc::channel();

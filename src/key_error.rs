@@ -15,15 +15,15 @@ pub struct KeyError {
 }
 
 impl KeyError {
-    pub(crate) fn new(place: &str, fault: Fault) -> KeyError {
-        KeyError { place: place.to_owned(), fault }
+    pub(crate) fn new(place: &str, fault: Fault) -> Self {
+        Self { place: place.to_owned(), fault }
     }
 
-    pub(crate) fn file(path: &Path, fault: Fault) -> KeyError {
-        KeyError { place: format!("key file {}", path.display()), fault }
+    pub(crate) fn file(path: &Path, fault: Fault) -> Self {
+        Self { place: format!("key file {}", path.display()), fault }
     }
 
-    pub(crate) fn kind(&self) -> mem::Discriminant<Fault> {
+    pub(crate) const fn kind(&self) -> mem::Discriminant<Fault> {
         mem::discriminant(&self.fault)
     }
 }
@@ -64,13 +64,13 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
-    fn line(&self) -> Option<u8> {
+    const fn line(&self) -> Option<u8> {
         match self {
-            Fault::Line(line, _) => Some(*line),
-            Fault::Differs { .. } => Some(2),
-            Fault::Ahead { .. } | Fault::Behind { .. } => Some(3),
-            Fault::Zero => Some(4),
-            Fault::Check => Some(5),
+            Self::Line(line, _) => Some(*line),
+            Self::Differs { .. } => Some(2),
+            Self::Ahead { .. } | Self::Behind { .. } => Some(3),
+            Self::Zero => Some(4),
+            Self::Check => Some(5),
             _ => None,
         }
     }
@@ -79,55 +79,55 @@ impl Fault {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Fault::Random(error) => write!(f, "the system gives no randomness: {error}"),
-            Fault::Rotate => f.write_str("`rotate` must be a whole number of seconds, at least 1s"),
-            Fault::Many(keep) => {
+            Self::Random(error) => write!(f, "the system gives no randomness: {error}"),
+            Self::Rotate => f.write_str("`rotate` must be a whole number of seconds, at least 1s"),
+            Self::Many(keep) => {
                 write!(f, "`forget` spans {keep} epochs of `rotate`, more than {STEPS}")
             }
-            Fault::Unset => f.write_str("is not set; expected the text of a key file"),
-            Fault::Read(error) => write!(f, "cannot be read: {error}"),
-            Fault::Write(error) => write!(f, "cannot be written: {error}"),
-            Fault::Exists => f.write_str("exists already and is left as it is"),
-            Fault::Shape => f.write_str("expected a regular file of five short lines"),
-            Fault::Mode(mode) => {
+            Self::Unset => f.write_str("is not set; expected the text of a key file"),
+            Self::Read(error) => write!(f, "cannot be read: {error}"),
+            Self::Write(error) => write!(f, "cannot be written: {error}"),
+            Self::Exists => f.write_str("exists already and is left as it is"),
+            Self::Shape => f.write_str("expected a regular file of five short lines"),
+            Self::Mode(mode) => {
                 write!(f, "mode {mode:04o} is wider than 0600; run `chmod 600` on it")
             }
-            Fault::Line(_, expected) => write!(f, "expected {expected}"),
-            Fault::Zero => f.write_str("the chain key is all zero"),
-            Fault::Check => f.write_str(
+            Self::Line(_, expected) => write!(f, "expected {expected}"),
+            Self::Zero => f.write_str("the chain key is all zero"),
+            Self::Check => f.write_str(
                 "the check value does not fit the lines above: the text is torn or was edited",
             ),
-            Fault::Differs { stored, policy } => {
+            Self::Differs { stored, policy } => {
                 write!(f, "`rotate` is {stored}s here and {policy}s in the policy")
             }
-            Fault::Ahead { stored, clock } => write!(
+            Self::Ahead { stored, clock } => write!(
                 f,
                 "epoch {stored} is ahead of the clock's {clock}, and what came before it is gone; \
                  set the clock or make a new key"
             ),
-            Fault::Behind { stored, clock } => write!(
+            Self::Behind { stored, clock } => write!(
                 f,
                 "epoch {stored} is more than {STEPS} steps behind the clock's {clock}; \
                  run `privacy-log keys advance` or make a new key"
             ),
-            Fault::Held { stored, oldest, error } => write!(
+            Self::Held { stored, oldest, error } => write!(
                 f,
                 "cannot be moved from epoch {stored} to {oldest}, so keys that are due can still be made from it: {error}"
             ),
-            Fault::Stale { stored, oldest } => write!(
+            Self::Stale { stored, oldest } => write!(
                 f,
                 "still gives every key since epoch {stored}, where `forget` ends at {oldest}; \
                  replace it by a text that was moved forward"
             ),
-            Fault::Replaced => f.write_str(
+            Self::Replaced => f.write_str(
                 "was replaced by a key of another chain, which is left as it is; \
                  this process goes on with its own until it starts again",
             ),
-            Fault::Back { newest, clock } => write!(
+            Self::Back { newest, clock } => write!(
                 f,
                 "the clock went back to epoch {clock}; the newest key, of epoch {newest}, serves until it is past"
             ),
-            Fault::Leap { newest, clock } => write!(
+            Self::Leap { newest, clock } => write!(
                 f,
                 "the clock went from epoch {newest} to {clock}, over a year at once; there are no pseudonyms \
                  until it is back or this process starts again"

@@ -41,11 +41,11 @@ impl KeyFile {
     ///
     /// # Errors
     /// Something is there already, `rotate` is not whole seconds, or the file cannot be written.
-    pub fn create(path: impl AsRef<Path>, rotate: Duration) -> Result<KeyFile, Error> {
+    pub fn create(path: impl AsRef<Path>, rotate: Duration) -> Result<Self, Error> {
         Self::create_at(path.as_ref(), rotate, SystemTime::now()).map_err(Error::keys)
     }
 
-    fn create_at(path: &Path, rotate: Duration, now: SystemTime) -> Result<KeyFile, KeyError> {
+    fn create_at(path: &Path, rotate: Duration, now: SystemTime) -> Result<Self, KeyError> {
         let new = || {
             let rotate = whole(rotate)?;
             let link = Link { rotate, chain: Chain::random(unix(now) / rotate)? };
@@ -54,7 +54,7 @@ impl KeyFile {
                 return Err(Fault::Exists);
             }
             slot.write(&link.text(), None).map_err(Fault::Write)?;
-            Ok(KeyFile::of(path, &link))
+            Ok(Self::of(path, &link))
         };
         new().map_err(|fault| KeyError::file(path, fault))
     }
@@ -63,10 +63,10 @@ impl KeyFile {
     ///
     /// # Errors
     /// The file is missing, too open or malformed.
-    pub fn read(path: impl AsRef<Path>) -> Result<KeyFile, KeyError> {
+    pub fn read(path: impl AsRef<Path>) -> Result<Self, KeyError> {
         let path = path.as_ref();
         let opened = open(path).map_err(|fault| KeyError::file(path, fault));
-        opened.map(|(_, link)| KeyFile::of(path, &link))
+        opened.map(|(_, link)| Self::of(path, &link))
     }
 
     /// Destroys the keys of every epoch that began more than `forget` ago, and says how many those were.
@@ -88,15 +88,15 @@ impl KeyFile {
             link.not_ahead(unix(now))?;
             let oldest = span.oldest(unix(now) / link.rotate);
             slot.move_on(&mut link, oldest, &like)?;
-            Ok((stored, KeyFile::of(&self.path, &link)))
+            Ok((stored, Self::of(&self.path, &link)))
         };
         let (stored, described) = moved().map_err(|fault| KeyError::file(&self.path, fault))?;
         *self = described;
         Ok(self.epoch - stored)
     }
 
-    fn of(path: &Path, link: &Link) -> KeyFile {
-        KeyFile { path: path.to_owned(), rotate: link.rotate, epoch: link.chain.epoch }
+    fn of(path: &Path, link: &Link) -> Self {
+        Self { path: path.to_owned(), rotate: link.rotate, epoch: link.chain.epoch }
     }
 
     /// Where the file is.
@@ -107,13 +107,13 @@ impl KeyFile {
 
     /// How long one key is used.
     #[must_use]
-    pub fn rotate(&self) -> Duration {
+    pub const fn rotate(&self) -> Duration {
         Duration::from_secs(self.rotate)
     }
 
     /// The oldest epoch whose pseudonyms can still be computed.
     #[must_use]
-    pub fn epoch(&self) -> u64 {
+    pub const fn epoch(&self) -> u64 {
         self.epoch
     }
 }
@@ -195,13 +195,13 @@ struct Slot {
 }
 
 impl Slot {
-    fn at(path: &Path) -> Result<Slot, Fault> {
-        fs::canonicalize(path).map(Slot::new).map_err(Fault::Read)
+    fn at(path: &Path) -> Result<Self, Fault> {
+        fs::canonicalize(path).map(Self::new).map_err(Fault::Read)
     }
 
-    fn new(target: PathBuf) -> Slot {
+    fn new(target: PathBuf) -> Self {
         let lock = lock(folder(&target));
-        Slot { target, lock }
+        Self { target, lock }
     }
 
     fn open(&self) -> Result<(Metadata, Link), Fault> {

@@ -34,7 +34,7 @@ impl Link {
         self.near(seconds / span.rotate)
     }
 
-    pub(crate) fn fits(&self, span: Span) -> Result<(), Fault> {
+    pub(crate) const fn fits(&self, span: Span) -> Result<(), Fault> {
         let (stored, policy) = (self.rotate, span.rotate);
         if stored == policy { Ok(()) } else { Err(Fault::Differs { stored, policy }) }
     }
@@ -45,7 +45,7 @@ impl Link {
         if stored <= latest { Ok(()) } else { Err(Fault::Ahead { stored, clock }) }
     }
 
-    fn near(&self, clock: u64) -> Result<(), Fault> {
+    const fn near(&self, clock: u64) -> Result<(), Fault> {
         let stored = self.chain.epoch;
         if clock.saturating_sub(stored) <= STEPS {
             Ok(())

@@ -36,11 +36,11 @@ impl Keys {
     ///
     /// # Errors
     /// `rotate` is not whole seconds, or the system gives no randomness.
-    pub(crate) fn memory(rotate: Duration, now: SystemTime) -> Result<Keys, KeyError> {
+    pub(crate) fn memory(rotate: Duration, now: SystemTime) -> Result<Self, KeyError> {
         let place = "keys in memory".to_owned();
         let first = whole(rotate).and_then(|rotate| Epoch::random(unix(now) / rotate, rotate));
         let first = first.map_err(|fault| KeyError::new(&place, fault))?;
-        Ok(Keys(Arc::new(Ring::new(first, Source::Random, Origin::Memory, place))))
+        Ok(Self(Arc::new(Ring::new(first, Source::Random, Origin::Memory, place))))
     }
 
     /// Keys from a file, which is moved forward at once and at every epoch change where it can be written.
@@ -57,7 +57,7 @@ impl Keys {
         rotate: Duration,
         forget: Duration,
         now: SystemTime,
-    ) -> Result<Keys, KeyError> {
+    ) -> Result<Self, KeyError> {
         let span = Span::new(rotate, forget).map_err(|fault| KeyError::file(path, fault))?;
         let (head, late) = key_file::start(path, span, unix(now))?;
         let (origin, place) =
@@ -66,7 +66,7 @@ impl Keys {
         if let Some(warning) = late {
             ring.warnings.add(warning);
         }
-        Ok(Keys(Arc::new(ring)))
+        Ok(Self(Arc::new(ring)))
     }
 
     /// Keys from a variable that holds the text of a key file; it is never written back.
@@ -78,7 +78,7 @@ impl Keys {
         rotate: Duration,
         forget: Duration,
         now: SystemTime,
-    ) -> Result<Keys, KeyError> {
+    ) -> Result<Self, KeyError> {
         let place = format!("key variable {name}");
         let opened = Span::new(rotate, forget).and_then(|span| {
             let text = std::env::var_os(name).ok_or(Fault::Unset)?;
@@ -91,7 +91,7 @@ impl Keys {
         head.advance(unix(now) / span.rotate);
         let ring = Ring::new(head.epoch(span.rotate), Source::Ratchet(head), origin, place);
         ring.write_forward();
-        Ok(Keys(Arc::new(ring)))
+        Ok(Self(Arc::new(ring)))
     }
 
     /// The key to hash with at `now`: a load, unless the epoch changed since the last call.
@@ -128,14 +128,14 @@ pub(crate) struct Span {
 
 impl Span {
     /// Counts `forget` from the start of an epoch, so that nothing written outlives it; at least the present is kept.
-    pub(crate) fn new(rotate: Duration, forget: Duration) -> Result<Span, Fault> {
+    pub(crate) fn new(rotate: Duration, forget: Duration) -> Result<Self, Fault> {
         let rotate = whole(rotate)?;
         let keep = (forget.as_secs() / rotate).max(1);
-        if keep > STEPS { Err(Fault::Many(keep)) } else { Ok(Span { rotate, keep }) }
+        if keep > STEPS { Err(Fault::Many(keep)) } else { Ok(Self { rotate, keep }) }
     }
 
     /// The oldest epoch whose key may exist while `epoch` is the present one.
-    pub(crate) fn oldest(self, epoch: u64) -> u64 {
+    pub(crate) const fn oldest(self, epoch: u64) -> u64 {
         epoch.saturating_sub(self.keep - 1)
     }
 }
@@ -164,10 +164,10 @@ enum Origin {
 }
 
 impl Ring {
-    fn new(first: Epoch, source: Source, origin: Origin, place: String) -> Ring {
+    fn new(first: Epoch, source: Source, origin: Origin, place: String) -> Self {
         let rotate = first.rotate;
         let (newest, source) = (ArcSwap::from_pointee(first), Mutex::new(source));
-        Ring {
+        Self {
             rotate,
             newest,
             source,
@@ -179,7 +179,7 @@ impl Ring {
     }
 
     #[cold]
-    fn turn(ring: &Arc<Ring>, seconds: u64) -> Option<Current> {
+    fn turn(ring: &Arc<Self>, seconds: u64) -> Option<Current> {
         let newest = ring.newest.load();
         let epoch = seconds / ring.rotate;
         if seconds < newest.until {
@@ -192,11 +192,11 @@ impl Ring {
             return None;
         }
         if ratchet && epoch.saturating_sub(newest.number) > INLINE {
-            Ring::tend(ring, epoch);
+            Self::tend(ring, epoch);
             return None;
         }
         ring.turn_to(epoch)?;
-        Ring::tend(ring, epoch);
+        Self::tend(ring, epoch);
         let newest = ring.newest.load();
         (newest.number.saturating_add(1) >= epoch).then_some(newest)
     }
@@ -225,7 +225,7 @@ impl Ring {
     }
 
     /// Starts the thread that does what no request waits for, unless it is at work; a later epoch tries again.
-    fn tend(ring: &Arc<Ring>, epoch: u64) {
+    fn tend(ring: &Arc<Self>, epoch: u64) {
         if matches!(ring.origin, Origin::Memory) || ring.tended.swap(true, Ordering::AcqRel) {
             return;
         }
@@ -339,7 +339,7 @@ impl Warnings {
 }
 
 /// Epochs are counted in whole seconds.
-pub(crate) fn whole(rotate: Duration) -> Result<u64, Fault> {
+pub(crate) const fn whole(rotate: Duration) -> Result<u64, Fault> {
     match (rotate.as_secs(), rotate.subsec_nanos()) {
         (seconds @ 1.., 0) => Ok(seconds),
         _ => Err(Fault::Rotate),

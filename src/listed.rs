@@ -9,16 +9,16 @@ pub(crate) enum Listed {
 
 impl Listed {
     /// Where `word` is declared; the case of ASCII letters does not matter.
-    pub(crate) fn of(word: &str, allow: &[impl AsRef<str>]) -> Listed {
+    pub(crate) fn of(word: &str, allow: &[impl AsRef<str>]) -> Self {
         let declared = allow.iter().position(|entry| entry.as_ref().eq_ignore_ascii_case(word));
-        declared.map_or(Listed::Other, Listed::At)
+        declared.map_or(Self::Other, Listed::At)
     }
 
     /// The word as it was declared.
     pub(crate) fn word<S: AsRef<str>>(self, allow: &[S]) -> &str {
         match self {
-            Listed::At(place) => allow.get(place).map_or("_OTHER", S::as_ref),
-            Listed::Other => "_OTHER",
+            Self::At(place) => allow.get(place).map_or("_OTHER", S::as_ref),
+            Self::Other => "_OTHER",
         }
     }
 }

@@ -115,7 +115,7 @@ fn told(record: &mut Option<Record>, tell: impl FnOnce(&mut Record) -> bool) {
 }
 
 /// `take`, without copying a record that is not there.
-fn moved(record: &mut Option<Record>) -> Option<Record> {
+const fn moved(record: &mut Option<Record>) -> Option<Record> {
     if record.is_some() { record.take() } else { None }
 }
 
@@ -212,7 +212,7 @@ fn note<D: bytes::Buf, E>(
         None => record.end_of_body(),
         Some(Err(_)) => record.ends(End::BodyError),
         Some(Ok(frame)) => {
-            let bytes = frame.data_ref().map_or(0, |data| data.remaining());
+            let bytes = frame.data_ref().map_or(0, bytes::Buf::remaining);
             let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
             let last = is_end();
             record.frame(bytes, frame.trailers_ref(), last)

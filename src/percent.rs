@@ -26,11 +26,11 @@ pub(crate) fn pair(digits: &[u8]) -> Option<u8> {
 }
 
 /// `%` and the two digits of a byte.
-pub(crate) fn encoded(byte: u8) -> [u8; 3] {
+pub(crate) const fn encoded(byte: u8) -> [u8; 3] {
     [b'%', digit(byte >> 4), digit(byte & 15)]
 }
 
-fn nibble(digit: u8) -> Option<u8> {
+const fn nibble(digit: u8) -> Option<u8> {
     match digit {
         b'0'..=b'9' => Some(digit - b'0'),
         b'a'..=b'f' => Some(digit - b'a' + 10),
@@ -39,7 +39,7 @@ fn nibble(digit: u8) -> Option<u8> {
     }
 }
 
-fn digit(nibble: u8) -> u8 {
+const fn digit(nibble: u8) -> u8 {
     if nibble < 10 { b'0' + nibble } else { b'A' - 10 + nibble }
 }
 

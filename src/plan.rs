@@ -14,7 +14,7 @@ use tracing::Level;
 use crate::app::{AppValue, FieldValue};
 use crate::client::{Clients, Nat64, Source, Unknown};
 use crate::error::Error;
-use crate::event::Site;
+use crate::event::{Site, outside_spans};
 use crate::field::{Address, AppTreatment, Field, Path, Referer, Status};
 use crate::keys::{Current, Keys};
 use crate::policy::{
@@ -39,6 +39,7 @@ pub(crate) struct Plan {
 
 /// What some log declares, so that the rest is not even looked at.
 #[derive(Clone, Copy, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "one for each part of a request")]
 pub(crate) struct Needs {
     pub(crate) client: bool,
     pub(crate) route: bool,
@@ -139,7 +140,7 @@ impl Plan {
     pub(crate) fn epoch(&self, now: SystemTime) -> Option<Current> {
         let keys = self.keys.as_ref()?;
         if let Some(warning) = keys.warning() {
-            tracing::warn!(target: "tower_privacy_log", "{warning}");
+            outside_spans(|_| tracing::warn!(target: "tower_privacy_log", "{warning}"));
         }
         keys.current(now)
     }
@@ -358,7 +359,7 @@ fn clients(declaration: &Declaration) -> Clients {
     Clients::new(source, prefixes, nat64)
 }
 
-fn client_header(declaration: &Declaration) -> Option<HeaderName> {
+const fn client_header(declaration: &Declaration) -> Option<HeaderName> {
     match declaration.client.source {
         ClientSource::Peer => None,
         ClientSource::Header(name) => Some(HeaderName::from_static(name)),

@@ -162,7 +162,7 @@ impl Log {
     }
 
     /// Sets how long a line may exist, in whole milliseconds; needed.
-    pub fn retention(mut self, retention: Duration) -> Self {
+    pub const fn retention(mut self, retention: Duration) -> Self {
         self.retention = Some(retention);
         self
     }

@@ -3,6 +3,7 @@
 //! Rules C1 to C5: HMAC-SHA-256 cut to 128 bits, the field's name inside the hash, and keys that follow
 //! from the one before or from nothing. Keys are overwritten when dropped and have no text form. Choosing
 //! the epoch is the business of `keys`, and making an address canonical that of `client`.
+#![expect(clippy::indexing_slicing, reason = "buffers are as long as their parts")]
 
 use crate::key_error::Fault;
 use hmac::digest::FixedOutput;
@@ -19,20 +20,20 @@ pub(crate) struct Chain {
 }
 
 impl Chain {
-    pub(crate) fn new(epoch: u64, fill: impl FnOnce(&mut [u8; 32])) -> Chain {
+    pub(crate) fn new(epoch: u64, fill: impl FnOnce(&mut [u8; 32])) -> Self {
         let mut key = Box::new(Zeroizing::new([0; 32]));
         fill(&mut key);
-        Chain { epoch, key }
+        Self { epoch, key }
     }
 
-    pub(crate) fn random(epoch: u64) -> Result<Chain, Fault> {
+    pub(crate) fn random(epoch: u64) -> Result<Self, Fault> {
         let mut filled = Ok(());
-        let chain = Chain::new(epoch, |key| filled = getrandom::fill(key));
+        let chain = Self::new(epoch, |key| filled = getrandom::fill(key));
         filled.map(|()| chain).map_err(Fault::Random)
     }
 
-    pub(crate) fn copy(&self) -> Chain {
-        Chain::new(self.epoch, |key| *key = **self.key)
+    pub(crate) fn copy(&self) -> Self {
+        Self::new(self.epoch, |key| *key = **self.key)
     }
 
     /// Forgets every epoch before `epoch`.
@@ -43,7 +44,7 @@ impl Chain {
         }
     }
 
-    pub(crate) fn same(&self, other: &Chain) -> bool {
+    pub(crate) fn same(&self, other: &Self) -> bool {
         self.epoch == other.epoch && self.key == other.key
     }
 
@@ -68,20 +69,20 @@ pub(crate) struct Epoch {
 }
 
 impl Epoch {
-    fn new(number: u64, rotate: u64, key: &[u8; 32]) -> Epoch {
+    fn new(number: u64, rotate: u64, key: &[u8; 32]) -> Self {
         let start = number.saturating_mul(rotate);
         let (earliest, until) = (start.saturating_sub(slack(rotate)), start.saturating_add(rotate));
-        Epoch { number, rotate, earliest, until, mac: keyed(key) }
+        Self { number, rotate, earliest, until, mac: keyed(key) }
     }
 
-    pub(crate) fn random(number: u64, rotate: u64) -> Result<Epoch, Fault> {
+    pub(crate) fn random(number: u64, rotate: u64) -> Result<Self, Fault> {
         let mut key = Zeroizing::new([0; 32]);
         getrandom::fill(&mut *key).map_err(Fault::Random)?;
-        Ok(Epoch::new(number, rotate, &key))
+        Ok(Self::new(number, rotate, &key))
     }
 
     /// Whether this is the key for that second, or near enough before it for clocks that disagree.
-    pub(crate) fn serves(&self, seconds: u64) -> bool {
+    pub(crate) const fn serves(&self, seconds: u64) -> bool {
         self.earliest <= seconds && seconds < self.until
     }
 

@@ -5,6 +5,7 @@
 //! doubled, so that two different texts never look alike and a reader can undo it. Whoever calls has
 //! reduced the value before: this file hides nothing, it only keeps one value inside one line
 //! (CWE-117, CWE-150) and shows what would not show itself (CVE-2021-42574).
+#![expect(clippy::indexing_slicing, reason = "a table of 256 is indexed by a byte")]
 
 use std::borrow::Cow;
 use std::fmt;
@@ -27,8 +28,8 @@ enum Form {
 
 impl Text {
     /// The text as it can be written, cut after 256 characters; no more of `raw` is read than that needs.
-    pub(crate) fn new(raw: &str) -> Text {
-        Text::plain(raw).unwrap_or_else(|| {
+    pub(crate) fn new(raw: &str) -> Self {
+        Self::plain(raw).unwrap_or_else(|| {
             let mut draft = Draft::new();
             draft.push(raw);
             draft.finish()
@@ -36,20 +37,20 @@ impl Text {
     }
 
     /// `None` when the bytes, as far as 256 characters can reach, are not UTF-8.
-    pub(crate) fn from_utf8(raw: &[u8]) -> Option<Text> {
+    pub(crate) fn from_utf8(raw: &[u8]) -> Option<Self> {
         let read = raw.get(..LONGEST * 4).unwrap_or(raw);
         match str::from_utf8(read) {
-            Ok(text) => Some(Text::new(text)),
+            Ok(text) => Some(Self::new(text)),
             Err(cut) if cut.error_len().is_none() && read.len() < raw.len() => {
-                Text::from_utf8(read.get(..cut.valid_up_to())?)
+                Self::from_utf8(read.get(..cut.valid_up_to())?)
             }
             Err(_) => None,
         }
     }
 
     /// One of our own words, which are safe as they stand.
-    pub(crate) const fn fixed(word: &'static str) -> Text {
-        Text(Form::Fixed(word))
+    pub(crate) const fn fixed(word: &'static str) -> Self {
+        Self(Form::Fixed(word))
     }
 
     pub(crate) fn as_str(&self) -> &str {
@@ -63,12 +64,12 @@ impl Text {
         }
     }
 
-    fn plain(raw: &str) -> Option<Text> {
+    fn plain(raw: &str) -> Option<Self> {
         let mut bytes = [b' '; INLINE];
         bytes.get_mut(..raw.len())?.copy_from_slice(raw.as_bytes());
         let plain = bytes.iter().fold(true, |all, &byte| all & is_plain(byte));
         let len = u8::try_from(raw.len()).ok()?;
-        plain.then_some(Text(Form::Short { len, bytes }))
+        plain.then_some(Self(Form::Short { len, bytes }))
     }
 
     #[inline]
@@ -94,7 +95,7 @@ impl Text {
 }
 
 impl PartialEq for Text {
-    fn eq(&self, other: &Text) -> bool {
+    fn eq(&self, other: &Self) -> bool {
         self.as_str() == other.as_str()
     }
 }
@@ -124,24 +125,24 @@ pub(crate) struct Draft {
 }
 
 impl Draft {
-    pub(crate) fn new() -> Draft {
+    pub(crate) const fn new() -> Self {
         let bytes = [0; INLINE];
         let text = Text(Form::Short { len: 0, bytes });
-        Draft { text, room: LONGEST }
+        Self { text, room: LONGEST }
     }
 
-    pub(crate) fn start(atom: &str) -> Draft {
-        let mut draft = Draft::new();
+    pub(crate) fn start(atom: &str) -> Self {
+        let mut draft = Self::new();
         draft.push_whole(atom);
         draft
     }
 
     /// Whether nothing more will be taken.
-    pub(crate) fn is_full(&self) -> bool {
+    pub(crate) const fn is_full(&self) -> bool {
         self.room == 0
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
+    pub(crate) const fn is_empty(&self) -> bool {
         self.room == LONGEST
     }
 
@@ -323,7 +324,7 @@ static SAFE: [u8; 256] = {
     widths
 };
 
-fn is_plain(byte: u8) -> bool {
+const fn is_plain(byte: u8) -> bool {
     matches!(byte, 0x20..=0x7e) && byte != b'\\'
 }
 

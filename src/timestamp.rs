@@ -52,8 +52,9 @@ fn second(seconds: u64) -> [u8; 19] {
         (17, seconds % 60),
     ];
     for (at, number) in numbers {
-        text[at] = digit(number / 10);
-        text[at + 1] = digit(number);
+        if let Some(pair) = text.get_mut(at..at + 2) {
+            pair.copy_from_slice(&[digit(number / 10), digit(number)]);
+        }
     }
     text
 }

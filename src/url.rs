@@ -78,7 +78,7 @@ struct Site<'a> {
 }
 
 impl<'a> Referrer<'a> {
-    fn read(referer: &'a [u8], host: Option<&str>) -> Option<Referrer<'a>> {
+    fn read(referer: &'a [u8], host: Option<&str>) -> Option<Self> {
         let Some(text) = beginning(referer) else {
             return Some(Referrer::Other);
         };
@@ -88,7 +88,7 @@ impl<'a> Referrer<'a> {
         (!text.is_empty()).then(|| Referrer::parse(text, is_whole, host).unwrap_or(Referrer::Other))
     }
 
-    fn parse(text: &'a str, is_whole: bool, host: Option<&str>) -> Option<Referrer<'a>> {
+    fn parse(text: &'a str, is_whole: bool, host: Option<&str>) -> Option<Self> {
         let (scheme, default, rest) = scheme(text)?;
         let (authority, rest) = authority(rest)?;
         if rest.is_empty() && !is_whole {
@@ -141,7 +141,7 @@ fn authority(text: &str) -> Option<(Authority<'_>, &str)> {
     Some((Authority::parse(authority)?, rest))
 }
 
-fn ends_authority(byte: u8) -> bool {
+const fn ends_authority(byte: u8) -> bool {
     byte == b'/' || byte == b'\\' || byte == b'?' || byte == b'#'
 }
 
@@ -210,7 +210,7 @@ fn segment(path: &str) -> (&str, Option<&str>) {
     }
 }
 
-fn is_separator(byte: u8) -> bool {
+const fn is_separator(byte: u8) -> bool {
     byte == b'/' || byte == b'\\'
 }
 
@@ -330,7 +330,7 @@ fn push_char<'a>(draft: &mut Draft, text: &'a str) -> &'a str {
 
 /// What a query can hold as it is (URL standard, query percent-encode set), less what ends a pair for us
 /// and the backslash, which a text would double.
-fn is_plain(byte: u8) -> bool {
+const fn is_plain(byte: u8) -> bool {
     matches!(byte, b'!' | b'$' | b'\''..=b':' | b'=' | b'@'..=b'[' | b']'..=b'~')
 }
 

@@ -11,9 +11,8 @@ use tower_privacy_log::{Field, Policy};
 const COMMITTED: &str = "schema/policy.schema.json";
 
 /// Bad policies, by the name behind their number, that a schema lets pass.
-const BEYOND: [(&str, &str); 6] = [
+const BEYOND: [(&str, &str); 5] = [
     ("client-prefix-twice", "two spellings of one network are two texts"),
-    ("client-nat64-length", "which bits of a prefix are zero is arithmetic"),
     ("pseudonyms-forget-short", "it compares two values"),
     ("pseudonyms-forget-long", "it compares two values"),
     ("app-case", "it compares names with each other, case aside"),
@@ -144,15 +143,18 @@ fn candidates() -> Vec<Value> {
 #[test]
 fn the_schema_and_the_reader_agree_on_what_stands_behind_every_name() {
     let validator = validator();
-    let mut taken = 0;
+    let (mut taken, mut apart) = (0, Vec::new());
     for name in Field::NAMES {
         for value in candidates() {
             let tree = with(name, value.clone());
             let read = serde_json::from_value::<Policy>(tree.clone());
             taken += usize::from(read.is_ok());
-            assert_eq!(validator.is_valid(&tree), read.is_ok(), "{name} = {value}: {read:?}");
+            if validator.is_valid(&tree) != read.is_ok() {
+                apart.push(format!("{name} = {value}: {read:?}"));
+            }
         }
     }
+    assert_eq!(apart, Vec::<String>::new());
     assert!(taken > 100, "only {taken} were right");
 }
 

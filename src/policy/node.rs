@@ -106,7 +106,7 @@ impl Node {
             Value::Text(text) => measured(text, out),
             Value::Whole(number) => out.push_str(&number.to_string()),
             Value::Truth(truth) => out.push_str(&truth.to_string()),
-            Value::List(nodes) => bracketed(out, '[', nodes, ']', |node, out| node.canonical(out)),
+            Value::List(nodes) => bracketed(out, '[', nodes, ']', Self::canonical),
             Value::Table(entries) => bracketed(out, '{', entries, '}', |entry, out| {
                 measured(&entry.key, out);
                 entry.node.canonical(out);

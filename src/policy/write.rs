@@ -115,8 +115,9 @@ impl Field {
             Self::UrlPath(Path::Keep { accept_risk }) | Self::UserAgentOriginal { accept_risk } => {
                 at_risk("keep", accept_risk)
             }
-            Self::UrlQuery { allow } => allow_node(allow),
-            Self::ServerAddress { allow } | Self::BrowserLanguage { allow } => allow_node(allow),
+            Self::UrlQuery { allow }
+            | Self::ServerAddress { allow }
+            | Self::BrowserLanguage { allow } => allow_node(allow),
             Self::StatusCode(Status::Class) => Node::text("class"),
             Self::Referer(Referer::Origin) => Node::text("origin"),
             Self::Referer(Referer::Relation) => Node::text("relation"),

@@ -96,9 +96,7 @@ pub async fn rest(response: ResponseFuture) -> Option<(u16, usize)> {
     let status = response.status().as_u16();
     let mut body = response.into_body();
     let mut bytes = 0;
-    while let Some(data) = body.data().await {
-        eprintln!("{data:?}");
-        let Ok(data) = data else { break };
+    while let Some(Ok(data)) = body.data().await {
         bytes += data.len();
         body.flow_control().release_capacity(data.len()).expect("the window opens again");
     }

@@ -1,19 +1,25 @@
 //! What a table of single exchanges cannot say: several on one connection, half-closed and older
 //! connections, uploads, several logs, time, shutdown, and nobody listening.
 
+use std::convert::Infallible;
+use std::process::Command;
 use std::time::Duration;
 
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Empty;
 use serde_json::Value;
 use tokio::io::AsyncWriteExt;
 use tokio::time::sleep;
-use tower_privacy_log::Policy;
+use tower::{Layer, ServiceExt};
+use tower_privacy_log::{LogFields, Policy, PrivacyLogLayer};
 
 use crate::exchange::{
     Ask, Client, Expected, Http, OBSERVED, Peer, Row, Server, broken, complete, headless, number,
     observed, on_this_thread, row, text, until,
 };
 use crate::service::{Answer, Head, Outer, Seen, Step, answer, frames, stream, whole};
-use crate::support::{Written, written};
+use crate::support::{Written, policy, written};
 use crate::{client1, client2};
 
 /// What was written when `client` was done with these answers and all was dropped.
@@ -246,18 +252,20 @@ fn a_panic_in_call_takes_the_connection_and_every_exchange_on_it_has_a_record() 
 
 #[test]
 fn a_hundred_exchanges_on_one_connection_give_a_hundred_records() {
-    let records = played(Http::Two, vec![head(answer(200, frames(3, 5)).after(5))], async |peer| {
+    // h2's client takes many small frames for an attack.
+    let answers = vec![head(answer(200, frames(3, 500)).after(5))];
+    let records = played(Http::Two, answers, async |peer| {
         let mut connection = client2::connect(peer.at).await;
         let mut sent = Vec::new();
         for _ in 0..100 {
             sent.push(connection.send(Ask::Get).await);
         }
         for (response, _) in sent {
-            assert_eq!(client2::rest(response).await, Some((200, 15)));
+            assert_eq!(client2::rest(response).await, Some((200, 1500)));
         }
     });
     assert_eq!(records.len(), 100);
-    records.iter().for_each(|record| complete(200, 15).check(record, 15));
+    records.iter().for_each(|record| complete(200, 1500).check(record, 1500));
 }
 
 #[test]
@@ -397,4 +405,43 @@ fn without_a_subscriber_the_service_answers_and_nothing_is_kept_for_later() {
         assert_eq!((seen.handed(), seen.bodies_dropped()), (10, 1));
         assert_eq!(written.text(), "");
     }
+}
+
+/// A process of its own, since a subscriber of any thread counts as somebody who listens.
+#[test]
+fn while_nobody_listens_there_is_no_work() {
+    if std::env::var_os("NOBODY_LISTENS").is_some() {
+        return alone();
+    }
+    let this = "connections::while_nobody_listens_there_is_no_work";
+    let mut alone = Command::new(std::env::current_exe().expect("the tests have a path"));
+    let output = alone.args(["--exact", this]).env("NOBODY_LISTENS", "1").output();
+    let output = output.expect("the tests can be run");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("1 passed"), "{said}");
+}
+
+/// The layer judges what handlers add only for a record.
+fn alone() {
+    let app = "[log.access.app_fields]\n\"generation.model\" = \"keep\"";
+    let layer = PrivacyLogLayer::new(&policy(&[OBSERVED, app].concat())).expect("a layer");
+    let exchange = || {
+        let service = layer.layer(tower::service_fn(handler));
+        on_this_thread(service.oneshot(Request::new(()))).expect("the service cannot fail");
+    };
+    exchange();
+    assert_eq!(layer.dropped(), 0);
+    let (written, _listening) = written();
+    exchange();
+    assert_eq!((layer.dropped(), written.records().len()), (1, 1));
+}
+
+#[expect(clippy::disallowed_methods, reason = "a handler takes what the layer gave it")]
+async fn handler(request: Request<()>) -> Result<Response<Empty<Bytes>>, Infallible> {
+    request
+        .extensions()
+        .get::<LogFields>()
+        .expect("the policy has app fields")
+        .set("undeclared", 1);
+    Ok(Response::default())
 }

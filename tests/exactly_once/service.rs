@@ -3,7 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::future::{pending, poll_fn, ready};
+use std::future::{pending, ready};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -12,6 +12,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use http::{HeaderMap, Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
@@ -354,12 +355,12 @@ where
     let Ok(future) = catch_unwind(AssertUnwindSafe(|| inner.call(request))) else {
         return Box::pin(ready(Ok(Outside::answer())));
     };
-    let mut future = Box::pin(future);
-    Box::pin(poll_fn(move |cx| {
-        let poll = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx)));
-        let reply = poll.map(|poll| poll.map_ok(|response| response.map(Outside::catching)));
-        reply.unwrap_or_else(|_| Poll::Ready(Ok(Outside::answer())))
-    }))
+    Box::pin(async {
+        match AssertUnwindSafe(future).catch_unwind().await {
+            Ok(response) => response.map(|response| response.map(Outside::catching)),
+            Err(_) => Ok(Outside::answer()),
+        }
+    })
 }
 
 /// The body as the outermost layer gives it to the server.
