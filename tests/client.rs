@@ -1,7 +1,13 @@
 //! The client is the party whose word a trusted proxy vouches for, in one form however it travels.
 //!
 //! Seen from outside, through the layer: RULES B1, B2, B4, B5, B6 and B7, with the shared vectors.
-#![allow(clippy::disallowed_methods, reason = "the tests are the application")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "the tests are the application"
+)]
 
 mod support;
 

@@ -76,6 +76,11 @@ rows! {
         row(answer(200, frames(1, 5).of_length(10)), broken("truncated", 200, 5)).left(Left::Ended)
     };
 
+    trailers_do_not_make_a_short_body_whole: |_| {
+        let body = stream([Step::Data(5), Step::Trailers("grpc-status", "0")]);
+        row(grpc(body).with("content-length", "10"), broken("truncated", 200, 5).grpc(0))
+    };
+
     an_answer_to_head_is_complete_with_its_head: |http| {
         bodiless(http, row(answer(200, whole(5)), complete(200, polled(http, 5))).ask(Ask::Head))
     };

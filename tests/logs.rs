@@ -279,19 +279,25 @@ async fn an_exchange_that_is_aborted_has_the_consent_of_its_request_only() {
     }
 }
 
-/// A JSON layer behind its own filter.
-fn filtered<S, F>(filter: F) -> (Written, Box<dyn Layer<S> + Send + Sync>)
-where
-    S: Subscriber + for<'s> LookupSpan<'s>,
-    F: Filter<S> + Send + Sync + 'static,
-{
-    let written = Written::default();
-    let json = tracing_subscriber::fmt::layer()
+fn json<S: Subscriber + for<'s> LookupSpan<'s>>(
+    written: &Written,
+) -> impl Layer<S> + Send + Sync + use<S> {
+    tracing_subscriber::fmt::layer()
         .json()
         .flatten_event(true)
         .without_time()
-        .with_writer(written.clone());
-    (written, json.with_filter(filter).boxed())
+        .with_writer(written.clone())
+}
+
+/// A JSON layer behind its own filter.
+fn filtered<S, F>(filter: F) -> (Written, Box<dyn Layer<S> + Send + Sync>)
+where
+    S: Subscriber + for<'s> LookupSpan<'s> + Send + Sync,
+    F: Filter<S> + Send + Sync + 'static,
+{
+    let written = Written::default();
+    let layer = json(&written).with_filter(filter).boxed();
+    (written, layer)
 }
 
 /// The numbers of the application's events.
@@ -331,13 +337,6 @@ async fn a_filter_for_everybody_turns_one_log_off_and_nothing_else() {
         ("info,[span]=trace", &["access", "usage"]),
     ] {
         let (one, other) = (Written::default(), Written::default());
-        let json = |written: &Written| {
-            tracing_subscriber::fmt::layer()
-                .json()
-                .flatten_event(true)
-                .without_time()
-                .with_writer(written.clone())
-        };
         let subscriber = tracing_subscriber::registry()
             .with(EnvFilter::new(directives))
             .with(json(&one))

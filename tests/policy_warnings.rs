@@ -1,4 +1,5 @@
 //! A policy that is valid and likely not meant gets warnings with key and reason, to the letter.
+#![allow(clippy::panic, reason = "the tests are the application")]
 
 use tower_privacy_log::Policy;
 

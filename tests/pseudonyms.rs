@@ -1,7 +1,13 @@
 //! A pseudonym lasts exactly as long as its key, and nobody but the holder of a live key can make it.
 //!
 //! RULES C1 to C6 from outside: the expected values are derived here, from the text of the key file.
-#![allow(clippy::disallowed_methods, reason = "the tests are the application")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "the tests are the application"
+)]
 
 mod support;
 

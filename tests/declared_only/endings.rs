@@ -233,8 +233,7 @@ fn an_exchange_that_ends_badly_says_only_how() {
         ("bomb", "panic", true),
         ("panic", "panic", false),
     ] {
-        let pairs =
-            recorded(logged(app()), to("GET", &format!("/{route}/{m}?{m}"), &m), &readers);
+        let pairs = recorded(logged(app()), to("GET", &format!("/{route}/{m}?{m}"), &m), &readers);
         assert_eq!(value(&pairs, "error.type"), error, "{route}");
         assert_eq!(value(&pairs, "http.response.status_code").is_null(), !has_head, "{route}");
         assert_eq!(value(&pairs, "http.route"), format!("/{route}/{{secret}}"));

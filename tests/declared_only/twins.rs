@@ -77,6 +77,12 @@ impl Exchange {
         for field in declared.fields() {
             self.share(field, model);
         }
+        let rounds = |field: &Field| match field {
+            Field::RequestBodySize { round } => Some(*round),
+            _ => None,
+        };
+        self.upload =
+            rounded_alike(model.upload, self.upload, declared.fields().filter_map(rounds));
         if let Some(client) = effective {
             self.client = client;
         }
@@ -125,9 +131,7 @@ impl Exchange {
                 self.agent.kind = model.agent.kind;
             }
             Field::BrowserLanguage { .. } => self.language.0 = model.language.0,
-            Field::RequestBodySize { .. } => {
-                (self.announced, self.upload) = (model.announced, model.upload)
-            }
+            Field::RequestBodySize { .. } => self.announced = model.announced,
             _ => {}
         }
     }
@@ -181,9 +185,11 @@ impl Exchange {
         if !has("error.type") {
             self.end.code = code;
         }
-        if !has("http.response.body.size") {
-            self.end.reply = own.reply;
-        }
+        let rounds = declared.fields().filter_map(|field| match field {
+            Field::ResponseBodySize { round } => Some(*round),
+            _ => None,
+        });
+        self.end.reply = rounded_alike(model.end.reply, own.reply, rounds);
         if !has("rpc.grpc.status_code") {
             self.end.grpc = own.grpc;
         }
@@ -296,6 +302,18 @@ impl Exchange {
                 Came::Site { scheme, host: host.to_uppercase(), port: *port, path: path(old) }
             }
         };
+    }
+}
+
+/// A size that rounds to the same as the model's.
+fn rounded_alike(model: usize, own: usize, rounds: impl Iterator<Item = u64>) -> usize {
+    let mut rounds: Vec<usize> =
+        rounds.map(|round| usize::try_from(round).expect("small")).collect();
+    rounds.dedup();
+    match rounds.as_slice() {
+        [] => own,
+        [round] => model.next_multiple_of(*round).saturating_sub(own % round),
+        _ => model,
     }
 }
 

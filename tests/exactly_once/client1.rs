@@ -37,7 +37,9 @@ pub async fn exchange(peer: Peer<'_>, ask: Ask, client: Client) {
 }
 
 pub async fn connect(at: SocketAddr) -> TcpStream {
-    TcpStream::connect(at).await.expect("the server listens")
+    let stream = TcpStream::connect(at).await.expect("the server listens");
+    stream.set_nodelay(true).expect("small segments go at once");
+    stream
 }
 
 fn request(ask: Ask) -> String {

@@ -6,9 +6,9 @@ use bytes::Bytes;
 use h2::client::{Builder, ResponseFuture, SendRequest};
 use h2::{Reason, RecvStream, SendStream};
 use http::Request;
-use tokio::net::TcpStream;
 use tokio::task::{JoinHandle, spawn_local};
 
+use crate::client1;
 use crate::exchange::{Ask, Client, Peer, until};
 
 /// A connection that closes at once when it is dropped.
@@ -48,7 +48,7 @@ pub async fn exchange(peer: Peer<'_>, ask: Ask, client: Client) {
 }
 
 pub async fn connect(at: SocketAddr) -> Connection {
-    let stream = TcpStream::connect(at).await.expect("the server listens");
+    let stream = client1::connect(at).await;
     let (requests, connection) = Builder::new().handshake(stream).await.expect("HTTP/2 is spoken");
     let driver = spawn_local(async {
         let _ = connection.await;

@@ -15,11 +15,11 @@ use tower::{Layer, ServiceExt};
 use tower_privacy_log::{LogFields, Policy, PrivacyLogLayer};
 
 use crate::exchange::{
-    Ask, Client, Expected, Http, OBSERVED, Peer, Row, Server, broken, complete, headless, number,
-    observed, on_this_thread, row, text, until,
+    Ask, Client, Expected, Http, OBSERVED, Peer, Row, Server, broken, complete, headless,
+    listening, number, observed, on_this_thread, row, text, until,
 };
 use crate::service::{Answer, Head, Outer, Seen, Step, answer, frames, stream, whole};
-use crate::support::{Written, policy, written};
+use crate::support::{Written, policy};
 use crate::{client1, client2};
 
 /// What was written when `client` was done with these answers and all was dropped.
@@ -34,7 +34,7 @@ fn played_with<F: AsyncFnOnce(Peer<'_>)>(
     half_close: bool,
     client: F,
 ) -> Vec<Value> {
-    let (written, _listening) = written();
+    let (written, _listening) = listening();
     let seen = Seen::default();
     on_this_thread(async {
         let server = Server::with(http, Outer::Nothing, answers, &seen, policy, half_close).await;
@@ -354,7 +354,7 @@ fn exchanges_that_a_shutdown_cuts_off_are_aborted() {
         (head(answer(200, waits)), broken("aborted", 200, 5)),
     ] {
         for http in [Http::One, Http::Two] {
-            let (written, _listening) = written();
+            let (written, _listening) = listening();
             let seen = Seen::default();
             on_this_thread(async {
                 let server = Server::start(http, Outer::Nothing, vec![answer.clone()], &seen).await;
@@ -401,7 +401,7 @@ fn without_a_subscriber_the_service_answers_and_nothing_is_kept_for_later() {
             }
             server.closed().await;
         });
-        let (written, _listening) = written();
+        let (written, _listening) = listening();
         assert_eq!((seen.handed(), seen.bodies_dropped()), (10, 1));
         assert_eq!(written.text(), "");
     }
@@ -431,7 +431,7 @@ fn alone() {
     };
     exchange();
     assert_eq!(layer.dropped(), 0);
-    let (written, _listening) = written();
+    let (written, _listening) = listening();
     exchange();
     assert_eq!((layer.dropped(), written.records().len()), (1, 1));
 }

@@ -13,9 +13,13 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{LocalSet, spawn_local};
 use tower::Layer;
 use tower_privacy_log::{Policy, PrivacyLogLayer};
+use tracing::level_filters::LevelFilter;
+use tracing::subscriber::DefaultGuard;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
 
 use crate::service::{Answer, Head, Outer, Seen, service};
-use crate::support::{Written, policy, written};
+use crate::support::{Written, policy};
 use crate::{client1, client2};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -176,7 +180,7 @@ impl Row {
 
     /// Plays the row and looks at what was written.
     pub fn play(self, http: Http) {
-        let (written, _listening) = written();
+        let (written, _listening) = listening();
         let seen = Seen::default();
         on_this_thread(async {
             let server = Server::start(http, self.outer, vec![self.answer.clone()], &seen).await;
@@ -255,6 +259,7 @@ impl Server {
         let counter = Rc::clone(&open);
         spawn_local(async move {
             while let Ok((stream, _)) = listener.accept().await {
+                stream.set_nodelay(true).expect("small segments go at once");
                 let open = Open::count(&counter);
                 let logged = logged.clone();
                 let service = service_fn(move |request| outer.call(logged.clone(), request));
@@ -337,6 +342,15 @@ pub async fn until(what: &str, reached: impl Fn() -> bool) {
         assert!(Instant::now() < deadline, "in vain: {what}");
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
+}
+
+/// Listens to records only: HTTP/2 says a thousand things of every exchange.
+pub fn listening() -> (Written, DefaultGuard) {
+    let written = Written::default();
+    let json = tracing_subscriber::fmt::layer().json().flatten_event(true).without_time();
+    let records = Targets::new().with_target("privacy_log", LevelFilter::TRACE);
+    let all = tracing_subscriber::registry().with(json.with_writer(written.clone())).with(records);
+    (written, tracing::subscriber::set_default(all))
 }
 
 /// A policy that shows how an exchange ended.
