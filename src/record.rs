@@ -199,8 +199,10 @@ impl Record {
             return false;
         }
         self.owed = Known::of(self.owes(response));
-        if self.owed.count() == Some(0) {
-            self.finish();
+        match self.owed.count() {
+            Some(0) => self.finish(),
+            Some(_) if response.body().is_end_stream() => return self.end_of_body(),
+            _ => {}
         }
         true
     }
@@ -266,10 +268,13 @@ impl Record {
         let head = self.method() == "HEAD";
         let status = response.status();
         let bodiless = [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&status);
-        if head || bodiless || status.is_informational() || response.body().is_end_stream() {
+        if head || bodiless || status.is_informational() {
             return Some(0);
         }
-        announced(response.headers()).or_else(|| response.body().size_hint().exact())
+        // HTTP/1 corrects the length of a body that is empty from the start; HTTP/2 breaks its promise.
+        let corrected = response.body().is_end_stream() && self.version() != Some("2");
+        let announced = if corrected { None } else { announced(response.headers()) };
+        announced.or_else(|| response.body().size_hint().exact())
     }
 
     /// Request bytes: what the service read if that is counted, else what was announced.

@@ -76,6 +76,13 @@ rows! {
         row(answer(200, frames(1, 5).of_length(10)), broken("truncated", 200, 5)).left(Left::Ended)
     };
 
+    an_empty_body_under_a_content_length_is_what_hyper_makes_of_it: |http| {
+        let head = answer(200, whole(0)).with("content-length", "10");
+        // HTTP/1 corrects the length to 0; HTTP/2 breaks what it promised.
+        let corrected = http == Http::One;
+        row(head, if corrected { complete(200, 0) } else { broken("truncated", 200, 0) })
+    };
+
     trailers_do_not_make_a_short_body_whole: |_| {
         let body = stream([Step::Data(5), Step::Trailers("grpc-status", "0")]);
         row(grpc(body).with("content-length", "10"), broken("truncated", 200, 5).grpc(0))

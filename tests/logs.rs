@@ -15,6 +15,7 @@ use http::{HeaderValue, Request, Response};
 use http_body_util::{BodyExt, Full};
 use serde_json::{Value, json};
 use support::Written;
+use tokio::sync::Mutex;
 use tower::{Layer as _, ServiceExt, service_fn};
 use tower_privacy_log::{Consent, PeerAddr, Policy, PrivacyLogLayer};
 use tracing::Subscriber;
@@ -307,26 +308,35 @@ fn told(written: &Written) -> Vec<u64> {
     lines.filter_map(|line| line.get("number")?.as_u64()).collect()
 }
 
-/// Two logs, and three events of the application after each exchange.
+/// Whether a call-site is asked event by event depends on every subscriber of the process, and a
+/// filter that was asked for nothing is seen only where the next event is not asked about.
+static ALONE: Mutex<()> = Mutex::const_new(());
+
+/// Two logs, an event of the application inside of each exchange and three after it.
 async fn exchanges() -> Vec<u64> {
     let layer =
         PrivacyLogLayer::new(&policy(&[("access", "", METHOD), ("usage", "", STATUS)])).unwrap();
     let mut numbers = Vec::new();
-    for exchange in 0..4_u64 {
-        get(&layer).await;
-        let number = exchange * 10;
-        tracing::info!(number, "first");
+    for number in [0, 10, 20, 30_u64] {
+        let service = service_fn(|_: Request<()>| {
+            tracing::info!(number, "inside");
+            ready(Ok::<_, Infallible>(Response::new(Full::<Bytes>::default())))
+        });
+        let response = layer.layer(service).oneshot(Request::new(())).await.unwrap();
+        response.into_body().collect().await.unwrap();
+        tracing::info!(number = number + 1, "first");
         let span = tracing::info_span!("span").entered();
-        tracing::info!(number = number + 1, "second");
+        tracing::info!(number = number + 2, "second");
         drop(span);
-        tracing::warn!(target: "another", number = number + 2, "third");
-        numbers.extend(number..number + 3);
+        tracing::warn!(target: "another", number = number + 3, "third");
+        numbers.extend(number..number + 4);
     }
     numbers
 }
 
 #[tokio::test]
 async fn a_filter_for_everybody_turns_one_log_off_and_nothing_else() {
+    let _alone = ALONE.lock().await;
     for (directives, expected) in [
         ("info", &["access", "usage"][..]),
         ("info,privacy_log::usage=off", &["access"]),
@@ -372,6 +382,7 @@ fn without(target: &'static str) -> Filters {
 
 #[tokio::test]
 async fn a_filter_of_one_layer_disturbs_no_other_layer_and_no_later_event() {
+    let _alone = ALONE.lock().await;
     let (access, usage) = ("privacy_log::access", "privacy_log::usage");
     for number in 0..without(access).len() {
         let (no_access, first) = filtered(without(access).remove(number));
@@ -396,6 +407,7 @@ async fn a_filter_of_one_layer_disturbs_no_other_layer_and_no_later_event() {
 
 #[tokio::test]
 async fn a_log_that_no_layer_wants_costs_no_later_event() {
+    let _alone = ALONE.lock().await;
     for number in 0..without("").len() {
         let (one, first) = filtered(without("privacy_log::usage").remove(number));
         let (other, second) = filtered(without("privacy_log::usage").remove(number));
@@ -411,6 +423,7 @@ async fn a_log_that_no_layer_wants_costs_no_later_event() {
 
 #[tokio::test]
 async fn a_filter_for_everybody_above_filters_of_layers_loses_nothing() {
+    let _alone = ALONE.lock().await;
     for directives in ["info,privacy_log::usage=off", "info,privacy_log::usage=off,[span]=trace"] {
         let (one, first) =
             filtered(filter_fn(|metadata| metadata.target() != "privacy_log::access"));
@@ -429,6 +442,7 @@ async fn a_filter_for_everybody_above_filters_of_layers_loses_nothing() {
 
 #[tokio::test]
 async fn a_filter_by_level_keeps_the_records_of_failures() {
+    let _alone = ALONE.lock().await;
     let (written, layer) = filtered(EnvFilter::new("info,privacy_log::access=error"));
     let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(vec![layer]));
     let layer = PrivacyLogLayer::new(&policy(&[("access", "", STATUS)])).unwrap();

@@ -79,7 +79,13 @@ impl<'n> Given<'n> {
         }
         let has =
             |form: &&Form| form.keys.iter().any(|key| *key != RISK && self.find(key).is_some());
-        forms.iter().find(has).or_else(|| forms.first())
+        let form = forms.iter().find(has).or_else(|| forms.first())?;
+        if form.keys == [RISK] && self.find(RISK).is_some() {
+            let sentence = format!("a reason alone is no treatment; expected {}", self.expected);
+            reader.problem(&self.entry.node.at, self.path.clone(), sentence);
+            return None;
+        }
+        Some(form)
     }
 
     /// Whether the table has the keys of this treatment and no others.
