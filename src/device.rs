@@ -214,7 +214,7 @@ impl Agent {
         self >= Self::OtherBot
     }
 
-    fn is_engine(self) -> bool {
+    const fn is_engine(self) -> bool {
         matches!(self, Self::Chromium | Self::WebView)
     }
 }
