@@ -14,8 +14,15 @@ use crate::policy::problem::Problem;
 pub struct Error(Kind);
 
 enum Kind {
-    Policy { path: Option<PathBuf>, lines: Vec<String> },
-    Unreadable { path: PathBuf, why: std::io::ErrorKind },
+    Policy {
+        path: Option<PathBuf>,
+        lines: Vec<String>,
+    },
+    #[cfg(feature = "toml")]
+    Unreadable {
+        path: PathBuf,
+        why: std::io::ErrorKind,
+    },
     Keys(KeyError),
     Code,
 }
@@ -45,6 +52,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Kind::Policy { path, lines } => policy(f, path.as_deref(), lines),
+            #[cfg(feature = "toml")]
             Kind::Unreadable { path, why } => {
                 write!(f, "{}: cannot read the policy: {why}", path.display())
             }

@@ -381,7 +381,10 @@ impl<'r> Capture<'r> {
     fn path(&self, path: &Path) -> Option<Text> {
         match path {
             Path::Depth(depth) => url::path(self.uri.path(), *depth),
-            Path::Keep { .. } => Some(Text::new(self.uri.path())),
+            // A CONNECT's target has none.
+            Path::Keep { .. } => {
+                Some(self.uri.path()).filter(|path| !path.is_empty()).map(Text::new)
+            }
         }
     }
 
@@ -486,6 +489,7 @@ fn hints(headers: &HeaderMap) -> Hints<'_> {
 
 fn is_grpc(headers: &HeaderMap) -> bool {
     let kind = headers.get(CONTENT_TYPE).map(http::HeaderValue::as_bytes);
-    kind.and_then(|kind| kind.strip_prefix(b"application/grpc"))
-        .is_some_and(|rest| rest.first().is_none_or(|byte| matches!(byte, b'+' | b';' | b' ')))
+    kind.and_then(|kind| kind.split_at_checked(b"application/grpc".len()))
+        .filter(|(start, _)| start.eq_ignore_ascii_case(b"application/grpc"))
+        .is_some_and(|(_, rest)| rest.first().is_none_or(|byte| matches!(byte, b'+' | b';' | b' ')))
 }

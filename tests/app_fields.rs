@@ -1,7 +1,13 @@
 //! Guarantee: what handlers add is written only where a log declares it, as that log reduces it,
 //! with its type, and never in the record of another exchange. What is undeclared is dropped and
 //! counted, and at most its name is ever shown.
-#![allow(clippy::disallowed_methods, reason = "the tests are the application")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "the tests are the application"
+)]
 
 mod support;
 

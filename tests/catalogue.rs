@@ -3,7 +3,13 @@
 //!
 //! `tests/catalogue/NAME.json` holds a field's golden events: a treatment, an exchange and the
 //! whole event. Whatever time decides is told by its shape there and by its value below.
-#![allow(clippy::disallowed_methods, reason = "the tests are the application")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "the tests are the application"
+)]
 
 mod support;
 

@@ -1,7 +1,13 @@
 //! Guarantee: one exchange gives one record per log, each with its own fields, treatments and
 //! target. A log keeps out whom its signals or its missing consent keep out, and no log, filter
 //! or record disturbs another one, or the application's own events.
-#![allow(clippy::disallowed_methods, reason = "the tests are the application")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "the tests are the application"
+)]
 
 mod support;
 

@@ -2,13 +2,14 @@
 //!
 //! The rule: a request thread never waits for a disk unless [`Overflow::Block`] asks for it, memory is
 //! bounded, and every line is either handed over or counted as missing. Lines are copied into chunks of
-//! a fixed pool; a thread always uses the same shard, so its lines stay in order and its lock is nearly
-//! always free. It knows nothing of files or of what a line means.
+//! a fixed pool. While there is little to do all threads share one shard, so that lines come out in the
+//! order in which they were handed over; under load every thread has a shard of its own, whose lock is
+//! nearly always free, and only the lines of one thread are in order.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 use std::thread::{self, Thread};
 
 use super::options::Overflow;
@@ -18,8 +19,15 @@ const MAX_SHARDS: usize = 32;
 
 pub(crate) type Chunk = Vec<u8>;
 
+/// A batch of fewer bytes than this is little to do.
+const LITTLE: usize = 16 * 1024;
+
 pub(crate) struct Queue {
     shards: Box<[Shard]>,
+    /// Everybody's, while it is calm. Emptied after the others: what is in one of them had to make way
+    /// for the writer, and is older than what came here since.
+    common: Shard,
+    calm: AtomicBool,
     pool: Pool,
     overflow: Overflow,
     writer: OnceLock<Thread>,
@@ -59,6 +67,8 @@ impl Queue {
         let count = (buffer / size).max(1);
         Self {
             shards: (0..shards).map(|_| Shard::new(lanes, count)).collect(),
+            common: Shard::new(lanes, count),
+            calm: AtomicBool::new(true),
             pool: Pool::new(count, size),
             overflow,
             writer: OnceLock::new(),
@@ -69,10 +79,7 @@ impl Queue {
 
     /// Hands over one line of the log `log`, or counts it as missing.
     pub(crate) fn push(&self, lane: usize, log: &'static str, bytes: &[u8]) {
-        let Some(shard) = self.shards.get(slot() & (self.shards.len() - 1)) else {
-            return;
-        };
-        while !self.place(shard, lane, log, bytes) {
+        while !self.place(lane, log, bytes) {
             self.wake();
             self.pool.wait();
         }
@@ -82,8 +89,8 @@ impl Queue {
     }
 
     /// False only when the caller has to wait for room.
-    fn place(&self, shard: &Shard, lane: usize, log: &'static str, bytes: &[u8]) -> bool {
-        let mut heap = shard.lock();
+    fn place(&self, lane: usize, log: &'static str, bytes: &[u8]) -> bool {
+        let mut heap = self.heap();
         if heap.put(lane, bytes, self) {
             heap.accepted += 1;
             return true;
@@ -95,11 +102,21 @@ impl Queue {
         !wait
     }
 
+    /// Where this thread puts its next line.
+    fn heap(&self) -> MutexGuard<'_, Heap> {
+        let common = if self.calm.load(Ordering::Relaxed) { self.common.try_lock() } else { None };
+        let own = || self.shards.get(slot() & (self.shards.len() - 1)).unwrap_or(&self.common);
+        common.unwrap_or_else(|| own().lock())
+    }
+
+    /// Every shard, the common one last.
+    fn all(&self) -> impl Iterator<Item = &Shard> {
+        self.shards.iter().chain([&self.common])
+    }
+
     /// Counts a line that no lane wants.
     pub(crate) fn refuse(&self) {
-        if let Some(shard) = self.shards.first() {
-            shard.lock().dropped += 1;
-        }
+        self.common.lock().dropped += 1;
     }
 
     /// Moves everything that waits into `backlogs` (one per lane) and reports what is missing.
@@ -109,23 +126,24 @@ impl Queue {
         mut missing: impl FnMut(&'static str, u64),
     ) -> bool {
         self.hurried.store(false, Ordering::Release);
-        let mut moved = false;
-        for shard in &self.shards {
+        let mut moved = 0;
+        for shard in self.all() {
             let mut heap = shard.lock();
             for (pile, backlog) in heap.lanes.iter_mut().zip(&mut *backlogs) {
-                moved |= pile.drain(backlog, &self.pool);
+                moved += pile.drain(backlog, &self.pool);
             }
             for (log, count) in heap.missing.drain(..) {
                 missing(log, count);
             }
         }
-        moved
+        self.calm.store(moved < LITTLE, Ordering::Relaxed);
+        moved > 0
     }
 
     /// Says that the writer is about to sleep; true when there is nothing that it would oversleep.
     pub(crate) fn may_sleep(&self) -> bool {
         self.idle.store(true, Ordering::Release);
-        let empty = self.shards.iter().all(|shard| shard.lock().is_empty());
+        let empty = self.all().all(|shard| shard.lock().is_empty());
         if !empty {
             self.idle.store(false, Ordering::Release);
         }
@@ -161,7 +179,7 @@ impl Queue {
     }
 
     pub(crate) fn tally(&self) -> Tally {
-        self.shards.iter().fold(Tally::default(), |sum, shard| {
+        self.all().fold(Tally::default(), |sum, shard| {
             let heap = shard.lock();
             Tally { accepted: sum.accepted + heap.accepted, dropped: sum.dropped + heap.dropped }
         })
@@ -185,6 +203,15 @@ impl Shard {
 
     fn lock(&self) -> MutexGuard<'_, Heap> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// `None` when somebody else is in it.
+    fn try_lock(&self) -> Option<MutexGuard<'_, Heap>> {
+        match self.0.try_lock() {
+            Ok(heap) => Some(heap),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
     }
 }
 
@@ -222,14 +249,14 @@ impl Heap {
 }
 
 impl Pile {
-    fn drain(&mut self, backlog: &mut VecDeque<Chunk>, pool: &Pool) -> bool {
-        let mut moved = false;
+    /// How many bytes were moved.
+    fn drain(&mut self, backlog: &mut VecDeque<Chunk>, pool: &Pool) -> usize {
+        let mut moved = self.open.len();
         for chunk in self.full.drain(..) {
-            moved = true;
+            moved += chunk.len();
             append(chunk, backlog, pool);
         }
         if !self.open.is_empty() {
-            moved = true;
             append(std::mem::take(&mut self.open), backlog, pool);
         }
         moved
