@@ -15,8 +15,8 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 const LONGEST: usize = 1024;
 const LONGEST_NAME: usize = 253;
 const LONGEST_LABEL: usize = 63;
-/// IDNA costs some 350 instructions for each byte, so that longer names than anyone has are refused.
-const LONGEST_BEFORE_IDNA: usize = 128;
+/// Longer than any in use, before and after; each byte costs some 100 instructions.
+const LONGEST_IDN: usize = 128;
 
 /// Which declared host a `Host` field or an `:authority` names; its port does not count.
 pub(crate) fn host(authority: &str, allow: &[impl AsRef<str>]) -> Listed {
@@ -139,14 +139,18 @@ impl<'a> Name<'a> {
         Found::at_start(text, false).filter(|found| found.reach == text.len())?.name_in(text)
     }
 
-    /// UTS 46, non-transitional, as browsers do.
+    /// UTS 46, non-transitional, as browsers do. It makes no name of plain ASCII that is none.
     fn to_ascii(text: &str) -> Option<Self> {
-        let bytes: Vec<u8> = percent::decoded(text, b'+').take(LONGEST_BEFORE_IDNA + 1).collect();
-        if bytes.len() > LONGEST_BEFORE_IDNA {
+        if text.is_ascii() && !text.contains('%') {
+            Found::at_start(text, true).filter(|found| found.reach == text.len())?;
+        }
+        let bytes: Vec<u8> = percent::decoded(text, b'+').take(LONGEST_IDN + 1).collect();
+        if bytes.len() > LONGEST_IDN {
             return None;
         }
         let mut text = idna::domain_to_ascii_cow(&bytes, AsciiDenyList::URL).ok()?.into_owned();
-        let found = Found::at_start(&text, true).filter(|found| found.reach == text.len())?;
+        let found = Found::at_start(&text, true)
+            .filter(|found| found.reach == text.len() && found.len <= LONGEST_IDN)?;
         text.truncate(found.len);
         Some(Name { text: Cow::Owned(text), last_label: found.last_label })
     }
@@ -189,9 +193,11 @@ struct Found {
 
 impl Found {
     fn at_start(text: &str, may_be_punycode: bool) -> Option<Self> {
-        let bytes = text.as_bytes();
+        let bytes = text.as_bytes().get(..LONGEST_NAME + 2).unwrap_or(text.as_bytes());
         let (mut last_label, mut label, mut reach) = (0, 0, 0);
-        while let Some(&byte) = bytes.get(reach) {
+        while let Some(&byte) = bytes.get(reach)
+            && reach <= label + LONGEST_LABEL
+        {
             match PLACE[usize::from(byte)] {
                 Place::Hyphen
                     if reach == label + 3 && !may_be_punycode && is_punycode(text, label) =>

@@ -17,6 +17,8 @@ mod options;
 mod output;
 mod queue;
 pub(crate) mod series;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::fmt;
@@ -88,16 +90,14 @@ impl JsonLines {
     ///
     /// # Errors
     ///
-    /// When a log's name or retention cannot be used, a folder cannot be read or made, a file of the log
-    /// cannot be opened, or the system gives no thread. Later faults are counted, reported once and
-    /// tried again.
+    /// When a log's folder cannot be read, a file that an earlier process has left there cannot be mended
+    /// or deleted, or the system gives no thread. Later faults are counted, reported once and tried again.
     pub fn to_folder(
         dir: impl AsRef<Path>,
         policy: &Policy,
         options: Options,
     ) -> io::Result<(Self, Flush)> {
         let logs: Vec<(String, Duration)> = policy.retentions().collect();
-        check(&logs)?;
         let (sink, clock) = (Sink::new(&options, logs.len()), Clock::new());
         let (finished, news) = mpsc::channel();
         let keep = |(log, retention): &(String, Duration)| {
@@ -222,29 +222,6 @@ pub struct Stats {
     pub torn: u64,
     /// Files deleted because their retention was over.
     pub deleted: u64,
-}
-
-/// A name that is a folder's name on every system, and a retention that is one.
-fn check(logs: &[(String, Duration)]) -> io::Result<()> {
-    let invalid = |what: &str| Err(io::Error::new(io::ErrorKind::InvalidInput, what));
-    let is_name = |byte: u8| {
-        byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_' || byte == b'-'
-    };
-    if logs.is_empty() {
-        return invalid("there is no log to write");
-    }
-    for (at, (log, retention)) in logs.iter().enumerate() {
-        if !log.starts_with(|first: char| first.is_ascii_lowercase())
-            || !log.bytes().all(is_name)
-            || log.len() > 32
-        {
-            return invalid("a log's name must be [a-z][a-z0-9_-]{0,31}");
-        }
-        if retention.is_zero() || logs.iter().skip(at + 1).any(|(other, _)| other == log) {
-            return invalid("every log needs a name of its own and a retention above zero");
-        }
-    }
-    Ok(())
 }
 
 /// What is there before the threads are.

@@ -79,22 +79,19 @@ struct Site<'a> {
 
 impl<'a> Referrer<'a> {
     fn read(referer: &'a [u8], host: Option<&str>) -> Option<Self> {
-        let Some(text) = beginning(referer) else {
-            return Some(Referrer::Other);
-        };
-        let is_whole = text.len() == referer.len();
-        let blanks = clear_of(text.as_bytes(), |byte| byte != b' ' && byte != b'\t');
-        let text = text.get(blanks..).unwrap_or_default().trim_end_matches([' ', '\t']);
-        (!text.is_empty()).then(|| Referrer::parse(text, is_whole, host).unwrap_or(Referrer::Other))
+        let blanks = clear_of(referer, ends_blank);
+        let referer = referer.get(blanks..).filter(|rest| !rest.is_empty())?;
+        let parsed = beginning(referer).and_then(|text| {
+            let is_whole = text.len() == referer.len();
+            let parsed = Referrer::parse(text.trim_end_matches([' ', '\t']), is_whole, host);
+            parsed.filter(|_| is_whole || referer.is_ascii())
+        });
+        Some(parsed.unwrap_or(Referrer::Other))
     }
 
     fn parse(text: &'a str, is_whole: bool, host: Option<&str>) -> Option<Self> {
         let (scheme, default, rest) = scheme(text)?;
-        let (authority, rest) = authority(rest)?;
-        if rest.is_empty() && !is_whole {
-            return None;
-        }
-        let Authority { host: site, port } = authority;
+        let (Authority { host: site, port }, rest) = authority(rest, is_whole)?;
         if host.is_some_and(|own| site.is_named_by(own)) {
             return Some(Referrer::Own(rest));
         }
@@ -112,11 +109,16 @@ impl<'a> Referrer<'a> {
     }
 }
 
+#[allow(clippy::needless_bitwise_bool, reason = "branches would keep it from being vectorized")]
+const fn ends_blank(byte: u8) -> bool {
+    (byte != b' ') & (byte != b'\t')
+}
+
 /// As much as is read. What is longer must be ASCII, as browsers write it: checking UTF-8 is slow.
 fn beginning(referer: &[u8]) -> Option<&str> {
     match referer.get(..READ) {
         None => str::from_utf8(referer).ok(),
-        Some(read) if referer.is_ascii() => str::from_utf8(read).ok(),
+        Some(read) if read.is_ascii() => str::from_utf8(read).ok(),
         Some(_) => None,
     }
 }
@@ -130,19 +132,22 @@ fn scheme(text: &str) -> Option<(&'static str, u16, &str)> {
     web("https://", 443).or_else(|| web("http://", 80))
 }
 
-fn authority(text: &str) -> Option<(Authority<'_>, &str)> {
+/// Only what is seen to end is an authority: one that was cut would be another.
+fn authority(text: &str, is_whole: bool) -> Option<(Authority<'_>, &str)> {
     if let Some((host, reach)) = Host::leading(text)
         && let Some((_, rest)) = text.split_at_checked(reach)
-        && rest.bytes().next().is_none_or(ends_authority)
+        && rest.bytes().next().map_or(is_whole, ends_authority)
     {
         return Some((Authority { host, port: None }, rest));
     }
     let (authority, rest) = split(text, ends_authority);
-    Some((Authority::parse(authority)?, rest))
+    let is_ended = is_whole || !rest.is_empty();
+    is_ended.then(|| Some((Authority::parse(authority)?, rest)))?
 }
 
+#[allow(clippy::needless_bitwise_bool, reason = "branches would keep it from being vectorized")]
 const fn ends_authority(byte: u8) -> bool {
-    byte == b'/' || byte == b'\\' || byte == b'?' || byte == b'#'
+    (byte == b'/') | (byte == b'\\') | (byte == b'?') | (byte == b'#')
 }
 
 impl Site<'_> {
@@ -198,8 +203,7 @@ pub(crate) fn path(path: &str, depth: u8) -> Option<Text> {
 }
 
 fn segment(path: &str) -> (&str, Option<&str>) {
-    let (kept, mark, rest) =
-        until(path, |byte| is_separator(byte) || byte == b';' || byte == b'?' || byte == b'#');
+    let (kept, mark, rest) = until(path, is_mark);
     match mark {
         Some(mark) if is_separator(mark) => (kept, Some(rest)),
         Some(_) => {
@@ -210,17 +214,23 @@ fn segment(path: &str) -> (&str, Option<&str>) {
     }
 }
 
+#[allow(clippy::needless_bitwise_bool, reason = "branches would keep it from being vectorized")]
+const fn is_mark(byte: u8) -> bool {
+    is_separator(byte) | (byte == b';') | (byte == b'?') | (byte == b'#')
+}
+
+#[allow(clippy::needless_bitwise_bool, reason = "branches would keep it from being vectorized")]
 const fn is_separator(byte: u8) -> bool {
-    byte == b'/' || byte == b'\\'
+    (byte == b'/') | (byte == b'\\')
 }
 
 /// What stands before the first mark, plain or encoded, the mark, and what stands behind it.
-fn until(text: &str, is_mark: impl Fn(u8) -> bool) -> (&str, Option<u8>, &str) {
+fn until(text: &str, ends: impl Fn(u8) -> bool) -> (&str, Option<u8>, &str) {
     let bytes = text.as_bytes();
-    let mut at = clear_of(bytes, |byte| is_mark(byte) || byte == b'%');
+    let mut at = clear_of(bytes, |byte| ends(byte) || byte == b'%');
     while let Some(&byte) = bytes.get(at) {
         let (byte, len) = if byte == b'%' { unwrapped(bytes, at) } else { (byte, 1) };
-        if is_mark(byte) {
+        if ends(byte) {
             let rest = text.get(at + len..).unwrap_or_default();
             return (text.get(..at).unwrap_or_default(), Some(byte), rest);
         }
@@ -253,7 +263,7 @@ pub(crate) fn query(query: &str, allow: &[impl AsRef<str>]) -> Option<Text> {
     let mut rest = head(query, READ_OF_QUERY);
     let is_whole = rest.len() == query.len();
     for _ in 0..MOST_PAIRS {
-        let (pair, behind) = split(rest, |byte| byte == b'&' || byte == b';' || byte == b'?');
+        let (pair, behind) = split(rest, ends_pair);
         let is_cut = behind.is_empty() && !is_whole;
         let (key, value) = split(pair, |byte| byte == b'=');
         if let Some(name) =
@@ -267,6 +277,11 @@ pub(crate) fn query(query: &str, allow: &[impl AsRef<str>]) -> Option<Text> {
         rest = behind.get(1..).unwrap_or_default();
     }
     (!draft.is_empty()).then(|| draft.finish())
+}
+
+#[allow(clippy::needless_bitwise_bool, reason = "branches would keep it from being vectorized")]
+const fn ends_pair(byte: u8) -> bool {
+    (byte == b'&') | (byte == b';') | (byte == b'?')
 }
 
 fn is_key(key: &str, name: &str) -> bool {
@@ -296,12 +311,14 @@ fn push_pair(draft: &mut Draft, name: &str, value: &str) {
 }
 
 /// What is not plain is percent-encoded, and what was percent-encoded stays as it came.
-fn push_encoded(draft: &mut Draft, text: &str, is_plain: fn(u8) -> bool) {
+fn push_encoded(draft: &mut Draft, text: &str, is_plain: impl Fn(u8) -> bool) {
     let mut rest = text;
     while !rest.is_empty() && !draft.is_full() {
         let len = rest.bytes().take(LONGEST).take_while(|&byte| is_plain(byte)).count();
         let (plain, behind) = rest.split_at_checked(len).unwrap_or_default();
-        draft.push(plain);
+        if !plain.is_empty() {
+            draft.push(plain);
+        }
         rest = match triplet(behind) {
             Some((triplet, behind)) => {
                 draft.push_whole(triplet);
@@ -524,7 +541,7 @@ mod tests {
 
     #[test]
     fn an_empty_referrer_is_absent() {
-        for referer in ["", " ", "\t", " \t "] {
+        for referer in ["", " ", "\t", " \t ", &" ".repeat(8192)] {
             assert_eq!(from(referer), "absent");
             assert_eq!(relation(referer.as_bytes(), HOST), None);
             assert_eq!(referrer_path(referer.as_bytes(), HOST), None);
@@ -549,12 +566,31 @@ mod tests {
         );
         for blanks in 0..1024 {
             let referer = format!("{}https://example.com/{tail}", " ".repeat(blanks));
-            assert!(["https://example.com", "other", "absent"].contains(&&*from(&referer)));
+            assert_eq!(from(&referer), "https://example.com");
         }
         for len in 0..1100 {
             let referer = format!("https://{}@example.com/é", "M".repeat(len));
             assert!(["https://example.com", "other"].contains(&&*from(&referer)));
         }
+    }
+
+    #[test]
+    fn a_host_that_is_cut_by_the_end_of_reading_is_other() {
+        let tail = "M".repeat(600);
+        for len in 0..700 {
+            let text =
+                from(&format!("https://{}@example.com.evil.example/{tail}", "M".repeat(len)));
+            assert!(
+                ["https://example.com.evil.example", "other"].contains(&&*text),
+                "{len} {text}"
+            );
+        }
+    }
+
+    #[test]
+    fn bytes_behind_what_is_read_are_text_too() {
+        let bytes = [b"https://example.com/", "M".repeat(600).as_bytes(), b"\xff"].concat();
+        assert_eq!(written(origin(&bytes, HOST)), "other");
     }
 
     #[test]

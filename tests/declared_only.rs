@@ -41,7 +41,7 @@ use policies::{Declared, DeclaredLog, Dice};
 use readers::{Line, Readers, Written};
 
 /// Policies, and what happens under each of them.
-const POLICIES: u32 = 2_000;
+const POLICIES: u32 = 5_000;
 const EXCHANGES: usize = 3;
 
 fn random_policy() -> impl Strategy<Value = Vec<u8>> {

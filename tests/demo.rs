@@ -87,8 +87,10 @@ const ALWAYS: [&str; 6] = [
     "http.request.header.referer",
 ];
 
+type Fields = &'static [(&'static str, &'static str)];
+
 /// A route, how to ask for it, and the declared fields that its line has beside [`ALWAYS`].
-const ROUTES: [(&str, &str, &[(&str, &str)]); 9] = [
+const ROUTES: [(&str, &str, Fields); 9] = [
     ("GET", "/", &[("http.route", "\"/\""), ("http.response.status_code", "200")]),
     (
         "GET",

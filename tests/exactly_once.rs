@@ -5,6 +5,13 @@
 //! runtime are gone, with the right `error.type`, level, status, gRPC status and number of bytes,
 //! and when the server left the body where the table says that it does.
 
+#![allow(
+    clippy::indexing_slicing,
+    clippy::missing_const_for_fn,
+    clippy::panic,
+    reason = "a test that fails panics"
+)]
+
 #[path = "exactly_once/client1.rs"]
 mod client1;
 #[path = "exactly_once/client2.rs"]
@@ -54,6 +61,10 @@ rows! {
 
     a_stream_without_length_is_complete_at_its_end: |_| {
         row(answer(200, frames(3, 5)), complete(200, 15)).left(Left::Ended)
+    };
+
+    a_stream_that_says_when_it_ends_is_complete_with_its_last_frame: |_| {
+        row(answer(200, frames(2, 5).that_ends()), complete(200, 10)).left(Left::Midway)
     };
 
     an_empty_stream_is_complete: |_| row(answer(200, stream([])), complete(200, 0)).left(Left::Ended);
@@ -309,5 +320,5 @@ fn endless() -> Row {
 fn tunnel(ask: Ask, status: u16) -> Row {
     let record = complete(status, 0);
     let row = Row { answer: Answer::Tunnel(status), ..row(answer(200, whole(0)), record) };
-    row.ask(ask).client(Client::Tunnels)
+    row.ask(ask).client(Client::Tunnels).left(Left::Unpolled)
 }

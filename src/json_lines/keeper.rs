@@ -9,6 +9,9 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
+use tracing::dispatcher::get_default;
+use tracing::subscriber::NoSubscriber;
+
 use super::Compress;
 use super::clock::Clock;
 use super::writer::{Shared, add};
@@ -101,7 +104,7 @@ impl Shelf {
         add(&shared.counts.failed, 1);
         if !std::mem::replace(&mut self.failing, true) {
             let (log, error) = (self.retention.log(), error.kind().to_string());
-            tracing::error!(target: "privacy_log::retention", log, error, "log files cannot be looked after");
+            tracing::error!(target: "tower_privacy_log", log, error, "log files cannot be looked after");
         }
     }
 
@@ -110,7 +113,7 @@ impl Shelf {
         if (self.deleted, self.torn) == (0, 0) {
             return true;
         }
-        if !tracing::dispatcher::has_been_set() {
+        if get_default(|dispatch| dispatch.is::<NoSubscriber>()) {
             return false;
         }
         let (log, deleted, torn) = (self.retention.log(), self.deleted, self.torn);
@@ -118,7 +121,7 @@ impl Shelf {
             tracing::info!(target: "privacy_log::retention", log, deleted, "log files past their retention are deleted");
         }
         if torn > 0 {
-            tracing::warn!(target: "privacy_log::retention", log, torn, "unfinished lines of a crash are cut off");
+            tracing::warn!(target: "tower_privacy_log", log, torn, "unfinished lines of a crash are cut off");
         }
         (self.deleted, self.torn) = (0, 0);
         true

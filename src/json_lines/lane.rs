@@ -155,13 +155,13 @@ impl Lane {
             // Whoever waits for room must be let go before other code runs on this thread.
             shared.queue.set_moving(false);
             let (log, error) = (self.output.log(), error.kind().to_string());
-            tracing::error!(target: "privacy_log::json_lines", log, error, "log lines cannot be written");
+            tracing::error!(target: "tower_privacy_log", log, error, "log lines cannot be written");
         }
     }
 
     fn heal(&mut self) {
         if self.fault.take().is_some() {
-            tracing::info!(target: "privacy_log::json_lines", log = self.output.log(), "log lines are written again");
+            tracing::info!(target: "tower_privacy_log", log = self.output.log(), "log lines are written again");
         }
     }
 

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 /// How [`JsonLines`](super::JsonLines) trades memory, delay and safety.
 ///
-/// ```ignore
+/// ```
+/// use tower_privacy_log::{Options, Overflow};
+///
 /// let options = Options { overflow: Overflow::Block, ..Options::default() };
 /// ```
 #[derive(Clone, Copy, Debug)]

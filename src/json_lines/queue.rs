@@ -9,7 +9,7 @@
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
+use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, Thread};
 
 use super::options::Overflow;
@@ -24,8 +24,8 @@ const LITTLE: usize = 16 * 1024;
 
 pub(crate) struct Queue {
     shards: Box<[Shard]>,
-    /// Everybody's, while it is calm. Emptied after the others: what is in one of them had to make way
-    /// for the writer, and is older than what came here since.
+    /// Everybody's, while it is calm. Emptied after the others, whose lines came before it was calm, and
+    /// under its lock it is decided whether it stays calm: so the lines of one thread keep their order.
     common: Shard,
     calm: AtomicBool,
     pool: Pool,
@@ -104,9 +104,18 @@ impl Queue {
 
     /// Where this thread puts its next line.
     fn heap(&self) -> MutexGuard<'_, Heap> {
-        let common = if self.calm.load(Ordering::Relaxed) { self.common.try_lock() } else { None };
-        let own = || self.shards.get(slot() & (self.shards.len() - 1)).unwrap_or(&self.common);
-        common.unwrap_or_else(|| own().lock())
+        if self.is_calm() {
+            let common = self.common.lock();
+            // Asked again, since a line in a shard of its own overtakes what is in here.
+            if self.is_calm() {
+                return common;
+            }
+        }
+        self.shards.get(slot() & (self.shards.len() - 1)).unwrap_or(&self.common).lock()
+    }
+
+    fn is_calm(&self) -> bool {
+        self.calm.load(Ordering::Relaxed)
     }
 
     /// Every shard, the common one last.
@@ -127,15 +136,11 @@ impl Queue {
     ) -> bool {
         self.hurried.store(false, Ordering::Release);
         let mut moved = 0;
-        for shard in self.all() {
-            let mut heap = shard.lock();
-            for (pile, backlog) in heap.lanes.iter_mut().zip(&mut *backlogs) {
-                moved += pile.drain(backlog, &self.pool);
-            }
-            for (log, count) in heap.missing.drain(..) {
-                missing(log, count);
-            }
+        for shard in &self.shards {
+            moved += shard.lock().drain(backlogs, &mut missing, &self.pool);
         }
+        let mut common = self.common.lock();
+        moved += common.drain(backlogs, &mut missing, &self.pool);
         self.calm.store(moved < LITTLE, Ordering::Relaxed);
         moved > 0
     }
@@ -204,15 +209,6 @@ impl Shard {
     fn lock(&self) -> MutexGuard<'_, Heap> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
-
-    /// `None` when somebody else is in it.
-    fn try_lock(&self) -> Option<MutexGuard<'_, Heap>> {
-        match self.0.try_lock() {
-            Ok(heap) => Some(heap),
-            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
-            Err(TryLockError::WouldBlock) => None,
-        }
-    }
 }
 
 impl Heap {
@@ -231,6 +227,23 @@ impl Heap {
         }
         pile.open.extend_from_slice(bytes);
         true
+    }
+
+    /// How many bytes were moved.
+    fn drain(
+        &mut self,
+        backlogs: &mut [VecDeque<Chunk>],
+        missing: &mut impl FnMut(&'static str, u64),
+        pool: &Pool,
+    ) -> usize {
+        let mut moved = 0;
+        for (pile, backlog) in self.lanes.iter_mut().zip(backlogs) {
+            moved += pile.drain(backlog, pool);
+        }
+        for (log, count) in self.missing.drain(..) {
+            missing(log, count);
+        }
+        moved
     }
 
     #[cold]

@@ -265,7 +265,9 @@ fn a_hundred_exchanges_on_one_connection_give_a_hundred_records() {
         }
     });
     assert_eq!(records.len(), 100);
-    records.iter().for_each(|record| complete(200, 1500).check(record, 1500));
+    for record in &records {
+        complete(200, 1500).check(record, 1500);
+    }
 }
 
 #[test]
@@ -286,7 +288,9 @@ fn each_of_two_logs_has_one_record_of_every_ending() {
                 });
             let logs: Vec<&str> = records.iter().map(|record| text(&record["log"])).collect();
             assert_eq!(logs, ["access", "errors"]);
-            records.iter().for_each(|record| expected.check(record, 10));
+            for record in &records {
+                expected.check(record, 10);
+            }
         }
     }
 }

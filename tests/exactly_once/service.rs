@@ -126,6 +126,12 @@ impl Script {
         self
     }
 
+    /// A stream that says of its last frame that it is the last.
+    pub fn that_ends(mut self) -> Self {
+        self.ends = true;
+        self
+    }
+
     fn body(&self, seen: &Seen) -> Scripted {
         Scripted { script: self.clone(), seen: seen.clone(), pause: None }
     }
@@ -283,7 +289,7 @@ async fn perform(
         }
         Answer::Tunnel(status) => {
             spawn_local(echo(request));
-            let head = self::answer(status, whole(0));
+            let head = self::answer(status, frames(1, 5));
             let switches = status == 101;
             let upgrade = |head: Head| head.with("connection", "upgrade").with("upgrade", "echo");
             Ok(if switches { upgrade(head) } else { head }.response(&seen))

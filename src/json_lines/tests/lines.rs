@@ -119,6 +119,22 @@ fn a_line_of_a_quiet_server_appears_at_once() {
 }
 
 #[test]
+fn lines_of_different_threads_are_in_the_order_of_their_hand_over_while_it_is_calm() {
+    let memory = Memory::new();
+    let (dispatch, flush) = open(&memory, Options::default());
+    for n in 0..200 {
+        thread::scope(|scope| {
+            scope.spawn(|| with_default(&dispatch, || emit(site("access"), n)));
+        });
+        if n % 20 == 0 {
+            flush.flush().unwrap();
+        }
+    }
+    flush.flush().unwrap();
+    assert_eq!(read(&memory.text()).0, (0..200).collect::<Vec<_>>());
+}
+
+#[test]
 fn lines_of_a_panicking_thread_are_written() {
     struct OnDrop(&'static Site);
     impl Drop for OnDrop {
