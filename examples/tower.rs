@@ -5,6 +5,7 @@
 use std::convert::Infallible;
 
 use http::{Request, Response};
+use http_body_util::BodyExt;
 use tower::{ServiceBuilder, ServiceExt, service_fn};
 use tower_privacy_log::{Field, JsonLines, LegalBasis, Log, Options, Policy, PrivacyLogLayer};
 use tower_privacy_log::{Purpose, Route, Status};
@@ -22,7 +23,10 @@ async fn main() -> Result<(), Failure> {
         ServiceBuilder::new().layer(PrivacyLogLayer::new(&policy()?)?).service(service_fn(hello));
     let request = Request::get("/hello/ada?token=s3cr3t").extension(Route::new("/hello/{name}"));
     let response = service.oneshot(request.body(())?).await?;
-    eprintln!("the service said: {}", response.status());
+    let status = response.status();
+    // The record is written when the body has ended.
+    response.into_body().collect().await?;
+    eprintln!("the service said: {status}");
     Ok(())
 }
 

@@ -133,7 +133,7 @@ impl Expected {
             Bytes::Absent => assert_eq!(bytes, None, "{record}"),
             Bytes::All(all) => assert_eq!(bytes, Some(all), "{record}"),
             Bytes::Part(of) => {
-                assert!(bytes.is_some_and(|bytes| 0 < bytes && bytes < of), "{record}")
+                assert!(bytes.is_some_and(|bytes| 0 < bytes && bytes < of), "{record}");
             }
         }
         assert!(bytes.is_none_or(|bytes| bytes == handed), "{handed} bytes handed: {record}");
