@@ -119,7 +119,7 @@ article>section{padding:1rem 1.25rem;min-width:0}
 .logged h2{color:var(--mark)}
 table{border-collapse:collapse;width:100%;table-layout:fixed;margin-bottom:.8rem}
 th,td{text-align:left;vertical-align:top;padding:.2rem 0;border-top:1px solid var(--line);overflow-wrap:anywhere}
-th{width:40%;padding-right:1rem;font-weight:500;font-size:.86em;color:var(--soft)}
+th{width:46%;padding-right:1rem;font-weight:500;font-size:.86em;color:var(--soft)}
 .none{color:var(--soft)}
 @media(max-width:46rem){article{grid-template-columns:1fr}}
 </style>

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
+use tracing::Dispatch;
 use tracing::dispatcher::get_default;
 use tracing::subscriber::NoSubscriber;
 
@@ -113,7 +114,7 @@ impl Shelf {
         if (self.deleted, self.torn) == (0, 0) {
             return true;
         }
-        if get_default(|dispatch| dispatch.is::<NoSubscriber>()) {
+        if get_default(Dispatch::is::<NoSubscriber>) {
             return false;
         }
         let (log, deleted, torn) = (self.retention.log(), self.deleted, self.torn);
