@@ -69,7 +69,8 @@ fn added(status: StatusCode) -> u64 {
     let layer = PrivacyLogLayer::new(&POLICY.parse::<Policy>().unwrap()).unwrap();
     let mut bare = service_fn(|_| answer(status));
     let mut logged = layer.layer(service_fn(|_| answer(status)));
-    (allocations(&mut bare, 10), allocations(&mut logged, 10));
+    allocations(&mut bare, 10);
+    allocations(&mut logged, 10);
     let bare = allocations(&mut bare, EXCHANGES);
     allocations(&mut logged, EXCHANGES).checked_sub(bare).unwrap()
 }

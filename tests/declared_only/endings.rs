@@ -78,7 +78,7 @@ fn app() -> Router {
                 }
             }),
         )
-        .route("/wait/{secret}", get(|| std::future::pending::<()>()))
+        .route("/wait/{secret}", get(std::future::pending::<()>))
         .route(
             "/broken/{secret}",
             get(|| async { streamed(async { Some(Err(Failure::deep(&secret()))) }) }),

@@ -83,8 +83,9 @@ fn a_killed_process_leaves_no_torn_line_and_loses_nothing_that_was_flushed() {
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
         let mut last = None;
-        let mut acknowledged =
-            |line: String| Some(last = Some(line.strip_prefix("flushed ")?.parse::<u64>().ok()?));
+        let mut acknowledged = |line: String| {
+            line.strip_prefix("flushed ")?.parse::<u64>().ok().map(|n| last = Some(n))
+        };
         while lines.next().and_then(&mut acknowledged).is_none() {}
         thread::sleep(Duration::from_micros(round * 997 % 23_000));
         child.kill().unwrap();
