@@ -13,6 +13,7 @@ mod routes;
 #[path = "demo/visits.rs"]
 mod visits;
 
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
@@ -26,6 +27,9 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use visits::Visits;
 
+/// How long the last records may take.
+const LAST: Duration = Duration::from_secs(10);
+
 type Failure = Box<dyn std::error::Error>;
 
 /// How long open responses may go on after Ctrl-C.
@@ -35,7 +39,7 @@ fn main() -> ExitCode {
     quiet_panics();
     let result = args::parse(std::env::args().skip(1)).and_then(run);
     if let Err(failure) = result {
-        eprintln!("{failure}");
+        say(&failure.to_string());
         return ExitCode::from(2);
     }
     ExitCode::SUCCESS
@@ -43,10 +47,17 @@ fn main() -> ExitCode {
 
 /// A panic's text can hold anything a request held: print where it was, not what it said.
 fn quiet_panics() {
-    std::panic::set_hook(Box::new(|panic| match panic.location() {
-        Some(place) => eprintln!("panicked at {}:{}", place.file(), place.line()),
-        None => eprintln!("panicked"),
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic
+            .location()
+            .map_or_else(String::new, |place| format!(" at {}:{}", place.file(), place.line()));
+        say(&format!("panicked{place}"));
     }));
+}
+
+/// `eprintln!` would panic, and abort in the hook above, when nobody reads stderr any more.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 fn run(args: Args) -> Result<(), Failure> {
@@ -57,8 +68,22 @@ fn run(args: Args) -> Result<(), Failure> {
     let runtime = tokio::runtime::Runtime::new()?;
     let result = runtime.block_on(serve(args.listen, layer, visits));
     runtime.shutdown_timeout(Duration::from_secs(1));
-    drop(flush);
-    result
+    result.and(finish(flush))
+}
+
+/// Writes what is left, within a bound, and says so if that could not be done.
+fn finish(flush: Flush) -> Result<(), Failure> {
+    let (done, finished) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let flushed = flush.flush();
+        let stats = flush.stats();
+        let _ = done.send(flushed.map(|()| stats.dropped).unwrap_or(stats.dropped + stats.queued));
+    });
+    match finished.recv_timeout(LAST) {
+        Ok(0) => Ok(()),
+        Ok(missing) => Err(format!("{missing} records could not be written").into()),
+        Err(_) => Err("the last records could not be written in time".into()),
+    }
 }
 
 /// The subscriber of the application: our records to a sink, and to the page.
@@ -83,7 +108,7 @@ async fn serve(listen: SocketAddr, layer: PrivacyLogLayer, visits: Visits) -> Re
     let listener = tokio::net::TcpListener::bind(listen)
         .await
         .map_err(|error| format!("cannot listen on {listen}: {error}"))?;
-    eprintln!("listening on http://{}", listener.local_addr()?);
+    say(&format!("listening on http://{}", listener.local_addr()?));
     let app = app.into_make_service_with_connect_info::<SocketAddr>();
     let server = axum::serve(listener, app).with_graceful_shutdown(stopped());
     tokio::select! {

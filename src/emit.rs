@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 use tracing::field::Value;
 
 use crate::app::AppValue;
-use crate::event::{Outside, Site, outside_spans};
+use crate::event::{Outside, Site, alone, outside_spans};
 use crate::field::Status;
 use crate::plan::{LogPlan, Step};
 use crate::pseudonym::Pseudonym;
@@ -23,7 +23,7 @@ pub(crate) fn emit(record: &Record) {
     outside_spans(|outside| {
         for (at, log) in (0..).zip(&record.plan.logs) {
             if record.logs & 1 << at != 0 {
-                event(record, log, outside);
+                alone(|| event(record, log, outside));
             }
         }
     });
@@ -38,7 +38,8 @@ fn event(record: &Record, log: &LogPlan, outside: &Outside) {
     if !site.wanted() {
         return;
     }
-    let mut scratch = SCRATCH.take();
+    // A thread that ends may have lost its buffer already.
+    let mut scratch = SCRATCH.try_with(RefCell::take).unwrap_or_default();
     scratch.clear();
     record.fields.with(|added| {
         let mut parts = parts(record, log, added, &mut scratch);
@@ -48,7 +49,7 @@ fn event(record: &Record, log: &LogPlan, outside: &Outside) {
         let values: SmallVec<[Option<&dyn Value>; PARTS]> = parts.iter().map(Part::value).collect();
         outside.event(site, &values);
     });
-    SCRATCH.set(scratch);
+    let _ = SCRATCH.try_with(|buffer| buffer.replace(scratch));
 }
 
 /// More than this many fields need heap.

@@ -121,10 +121,15 @@ impl Callsite for Site {
 /// A subscriber that panics loses its event, not the request or, when a record is dropped by a
 /// panic already, the process.
 pub(crate) fn outside_spans(emit: impl FnOnce(&Outside)) {
-    let _ = catch_unwind(AssertUnwindSafe(|| {
+    alone(|| {
         let outside = Outside::leave(dispatcher::get_default(Clone::clone));
         emit(&outside);
-    }));
+    });
+}
+
+/// Runs a part whose panic is nobody else's.
+pub(crate) fn alone(part: impl FnOnce()) {
+    let _ = catch_unwind(AssertUnwindSafe(part));
 }
 
 /// The current dispatcher with the entered spans left until this is dropped.

@@ -90,7 +90,7 @@ impl JsonLines {
     ///
     /// # Errors
     ///
-    /// When a log's folder cannot be read, a file that an earlier process has left there cannot be mended
+    /// When a log's folder cannot be made or read, a file that an earlier process has left there cannot be mended
     /// or deleted, or the system gives no thread. Later faults are counted, reported once and tried again.
     pub fn to_folder(
         dir: impl AsRef<Path>,
@@ -98,6 +98,9 @@ impl JsonLines {
         options: Options,
     ) -> io::Result<(Self, Flush)> {
         let logs: Vec<(String, Duration)> = policy.retentions().collect();
+        for (log, _) in &logs {
+            file::make_folder(&dir.as_ref().join(log))?;
+        }
         let (sink, clock) = (Sink::new(&options, logs.len()), Clock::new());
         let (finished, news) = mpsc::channel();
         let keep = |(log, retention): &(String, Duration)| {

@@ -459,10 +459,10 @@ fn asked<B>(request: &Request<B>) -> Option<&str> {
     target.or_else(|| request.headers().get(HOST)?.to_str().ok())
 }
 
-/// HTTP/1 targets name no scheme: a server that knows its own puts it into the extensions.
+/// A server that knows its scheme puts it into the extensions; a target is only the client's word.
 fn scheme<B>(request: &Request<B>) -> u8 {
     let given = request.extensions().get::<http::uri::Scheme>();
-    let scheme = request.uri().scheme().or(given);
+    let scheme = given.or_else(|| request.uri().scheme());
     scheme.map_or(NONE, |scheme| known(&SCHEMES, scheme.as_str()))
 }
 

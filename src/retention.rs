@@ -285,7 +285,7 @@ mod tests {
         assert_eq!(retention.prune_at(at(START)).unwrap().deleted, 0);
         assert_eq!(left(&folder), before);
         others.iter().for_each(|other| {
-            assert_eq!(fs::read_to_string(folder.path().join(other)).unwrap(), "torn")
+            assert_eq!(fs::read_to_string(folder.path().join(other)).unwrap(), "torn");
         });
     }
 
@@ -396,11 +396,11 @@ mod tests {
     }
 
     impl World {
-        fn new(length: u64) -> World {
+        fn new(length: u64) -> Self {
             let folder = tempfile::tempdir().unwrap();
-            let (retention, series) = World::sink(&folder, length);
+            let (retention, series) = Self::sink(&folder, length);
             let clock = Clock::new_at(at(START), at(0));
-            World {
+            Self {
                 folder,
                 clock,
                 retention,
@@ -440,7 +440,7 @@ mod tests {
                 Step::Pass(share) => self.pass(self.length * u64::from(*share) / 200),
                 Step::Jump(seconds) => self.error += i64::from(*seconds),
                 Step::Restart => {
-                    (self.retention, self.series) = World::sink(&self.folder, self.length);
+                    (self.retention, self.series) = Self::sink(&self.folder, self.length);
                     self.error = 0;
                     self.clock = Clock::new_at(self.wall(), self.counted());
                     self.retention.adopt_at(self.time()).unwrap();

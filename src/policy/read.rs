@@ -196,7 +196,7 @@ impl Reader {
     /// A text for people, which is not blank.
     pub(super) fn said(&mut self, key: String, node: &Node, meaning: &str) -> Option<String> {
         let text = self.text(key.clone(), node)?.trim();
-        if text.is_empty() {
+        if !text.contains(char::is_alphanumeric) {
             self.problem(&node.at, key, format!("expected {meaning}, found nothing"));
             return None;
         }

@@ -56,7 +56,7 @@ fn child_that_is_killed() {
                         thread::sleep(Duration::from_micros(300));
                     }
                 }
-            })
+            });
         });
         with_default(&dispatch, || {
             for n in 0.. {
@@ -70,6 +70,10 @@ fn child_that_is_killed() {
     });
 }
 
+fn number(line: &str) -> Option<u64> {
+    line.strip_prefix("flushed ")?.parse().ok()
+}
+
 #[test]
 fn a_killed_process_leaves_no_torn_line_and_loses_nothing_that_was_flushed() {
     let dir = tempfile::tempdir().unwrap();
@@ -81,19 +85,13 @@ fn a_killed_process_leaves_no_torn_line_and_loses_nothing_that_was_flushed() {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
-        let mut last = None;
-        let mut acknowledged = |line: String| {
-            line.strip_prefix("flushed ")?.parse::<u64>().ok().map(|n| last = Some(n))
-        };
-        while lines.next().and_then(&mut acknowledged).is_none() {}
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+        let mut acknowledged = lines.filter_map(|line| number(&line));
+        let first = acknowledged.next().expect("it flushes before it is killed");
         thread::sleep(Duration::from_micros(round * 997 % 23_000));
         child.kill().unwrap();
-        lines.for_each(|line| {
-            acknowledged(line);
-        });
+        flushed.push(acknowledged.last().unwrap_or(first));
         child.wait().unwrap();
-        flushed.push(last.unwrap());
     }
     let (_dispatch, _flush) = open(dir.path(), Options::default());
     let (markers, dropped) = read(&text(dir.path()));
@@ -113,10 +111,10 @@ fn a_killed_process_leaves_no_torn_line_and_loses_nothing_that_was_flushed() {
 struct Small(tempfile::TempDir);
 
 impl Small {
-    fn new() -> Option<Small> {
+    fn new() -> Option<Self> {
         let dir = tempfile::tempdir().unwrap();
         run("mount", &["-t", "tmpfs", "-o", "size=256k", "tmpfs", dir.path().to_str()?])
-            .then_some(Small(dir))
+            .then_some(Self(dir))
     }
     fn path(&self) -> &Path {
         self.0.path()

@@ -231,8 +231,8 @@ fn finished_files_are_compressed_and_nothing_is_lost_or_doubled() {
         with_default(&dispatch, || {
             (0..50).for_each(|_| {
                 emit(site("access"), n);
-                n += 1
-            })
+                n += 1;
+            });
         });
         thread::sleep(Duration::from_millis(10));
     }
@@ -244,13 +244,11 @@ fn finished_files_are_compressed_and_nothing_is_lost_or_doubled() {
     drop((dispatch, flush));
     let mut all = String::new();
     for file in files(dir.path(), "access") {
-        let raw = fs::File::open(&file).unwrap();
-        match file.extension().unwrap().to_str().unwrap() {
-            "gz" => flate2::read::GzDecoder::new(raw).read_to_string(&mut all),
-            _ => {
-                let mut raw = raw;
-                raw.read_to_string(&mut all)
-            }
+        let mut raw = fs::File::open(&file).unwrap();
+        if file.extension().unwrap().to_str().unwrap() == "gz" {
+            flate2::read::GzDecoder::new(raw).read_to_string(&mut all)
+        } else {
+            raw.read_to_string(&mut all)
         }
         .unwrap();
     }

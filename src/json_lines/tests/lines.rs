@@ -230,9 +230,11 @@ fn a_long_fault_costs_lines_that_the_log_then_counts_and_never_stops_a_request()
     let broken = Arc::new(AtomicBool::new(true));
     let memory = Memory::with({
         let broken = Arc::clone(&broken);
-        move |bytes| match broken.load(Ordering::Acquire) {
-            true => Err(io::ErrorKind::StorageFull.into()),
-            false => Ok(bytes.len()),
+        move |bytes| {
+            if broken.load(Ordering::Acquire) {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            Ok(bytes.len())
         }
     });
     let options = Options { buffer: 64 << 10, overflow: Overflow::Block, ..Options::default() };
