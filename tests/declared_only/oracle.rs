@@ -115,7 +115,7 @@ impl Exchange {
                 Expected::Is(json!(self.leading(usize::from(*depth))))
             }
             Field::UrlQuery { allow } => known(self.query(allow)),
-            Field::UrlScheme => known(self.absolute.or(self.told)),
+            Field::UrlScheme => known(self.told.or(self.absolute)),
             Field::ProtocolVersion => {
                 let versions = [
                     ("HTTP/1.0", "1.0"),

@@ -108,9 +108,9 @@ impl Exchange {
             Field::RequestMethod => self.method = self.mark("me"),
             Field::Route => self.route.clone_from(&model.route),
             Field::UrlScheme => {
-                let scheme = model.absolute.or(model.told);
+                let scheme = model.told.or(model.absolute);
                 if self.announced {
-                    self.absolute = scheme
+                    (self.absolute, self.told) = (scheme, None);
                 } else {
                     (self.absolute, self.told) = (None, scheme)
                 }
