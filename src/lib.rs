@@ -1,4 +1,4 @@
-//! Request logs that hold what your privacy policy declares, and nothing else.
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
