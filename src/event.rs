@@ -1,7 +1,8 @@
 //! A policy's tracing call-sites: metadata with the declared names only.
 //!
 //! A call-site is leaked once for each target, level and list of names, and shared by every
-//! policy that has the same. Events leave the entered spans first, because formatters print a
+//! policy that has the same. It is registered when it is first used, as those of macros are: before, the
+//! subscriber that will hear it may not be anybody's yet. Events leave the entered spans first, because formatters print a
 //! span's fields beside any event (a request's URI, for example) even if it has no parent.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -32,6 +33,8 @@ pub(crate) struct Site {
 const NEVER: u8 = 0;
 const SOMETIMES: u8 = 1;
 const ALWAYS: u8 = 2;
+/// Not registered yet.
+const NEW: u8 = 3;
 
 const TARGET: &str = "privacy_log::";
 
@@ -59,7 +62,7 @@ impl Site {
             #[cfg(feature = "json-lines")]
             keys: names.iter().map(|name| crate::json_lines::key(name)).collect(),
             metadata: OnceLock::new(),
-            interest: AtomicU8::new(NEVER),
+            interest: AtomicU8::new(NEW),
             next: OnceLock::new(),
         }));
         let fields = FieldSet::new(names.leak(), Identifier(site));
@@ -68,8 +71,21 @@ impl Site {
         });
         let last = all().last().map_or(&FIRST, |site| &site.next);
         last.get_or_init(|| site);
-        register(site);
         site
+    }
+
+    #[cold]
+    fn register(&'static self) {
+        // Whoever comes while another thread registers emits, and is heard if anybody listens.
+        let new = self.interest.compare_exchange(
+            NEW,
+            SOMETIMES,
+            Ordering::AcqRel,
+            Ordering::Relaxed,
+        );
+        if new.is_ok() {
+            register(self);
+        }
     }
 
     /// The call-site that this metadata belongs to, if it is one of ours.
@@ -91,9 +107,14 @@ impl Site {
 
     /// Whether anybody might want an event of this call-site. A filter that decides event by
     /// event is not asked: per-layer filters take the next event for the one asked about.
-    pub(crate) fn wanted(&self) -> bool {
+    pub(crate) fn wanted(&'static self) -> bool {
+        if *self.metadata().level() > LevelFilter::current() {
+            return false;
+        }
+        if self.interest.load(Ordering::Relaxed) == NEW {
+            self.register();
+        }
         self.interest.load(Ordering::Relaxed) != NEVER
-            && *self.metadata().level() <= LevelFilter::current()
     }
 }
 

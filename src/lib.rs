@@ -10,6 +10,7 @@ mod device;
 mod emit;
 mod error;
 mod event;
+mod exchange;
 mod field;
 mod forwarded;
 #[cfg(fuzzing)]

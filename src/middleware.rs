@@ -16,6 +16,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::error::Error;
+use crate::exchange::Exchange;
 use crate::plan::Plan;
 use crate::policy::Policy;
 use crate::record::{End, Record};
@@ -87,36 +88,23 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let mut record = Record::begin(&self.plan, &mut request);
-        let inner = polled(&mut record, || self.inner.call(request));
-        ResponseFuture { inner, record }
+        let mut exchange = Exchange::begin(&self.plan, &mut request);
+        match exchange.record() {
+            None => ResponseFuture { inner: self.inner.call(request), exchange },
+            Some(record) => {
+                let inner = watched(record, || self.inner.call(request));
+                ResponseFuture { inner, exchange }
+            }
+        }
     }
 }
 
 /// Runs a part of the exchange; a record that is dropped in the middle of it saw a panic.
-fn polled<T>(record: &mut Option<Record>, part: impl FnOnce() -> T) -> T {
-    if let Some(record) = record {
-        record.enter();
-    }
+fn watched<T>(record: &mut Record, part: impl FnOnce() -> T) -> T {
+    record.enter();
     let result = part();
-    if let Some(record) = record {
-        record.leave();
-    }
+    record.leave();
     result
-}
-
-/// Tells the record, if there is one; it is emitted at once if there is nothing more to tell.
-fn told(record: &mut Option<Record>, tell: impl FnOnce(&mut Record) -> bool) {
-    if let Some(told) = record
-        && !tell(told)
-    {
-        *record = None;
-    }
-}
-
-/// `take`, without copying a record that is not there.
-const fn moved(record: &mut Option<Record>) -> Option<Record> {
-    if record.is_some() { record.take() } else { None }
 }
 
 pin_project! {
@@ -124,7 +112,7 @@ pin_project! {
     pub struct ResponseFuture<F> {
         #[pin]
         inner: F,
-        record: Option<Record>,
+        exchange: Exchange,
     }
 }
 
@@ -143,14 +131,23 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let result = ready!(polled(this.record, || this.inner.poll(cx)));
+        // Nobody listens: this must cost nothing.
+        let Some(record) = this.exchange.record() else {
+            let unlogged = |inner| ResponseBody { inner, exchange: Exchange::default() };
+            return this.inner.poll(cx).map_ok(|response| response.map(unlogged));
+        };
+        let result = ready!(watched(record, || this.inner.poll(cx)));
         Poll::Ready(match result {
             Ok(response) => {
-                told(this.record, |record| record.respond(&response));
-                Ok(response.map(|inner| ResponseBody { inner, record: moved(this.record) }))
+                if !record.respond(&response) {
+                    this.exchange.end();
+                }
+                let exchange = std::mem::take(this.exchange);
+                Ok(response.map(|inner| ResponseBody { inner, exchange }))
             }
             Err(error) => {
-                told(this.record, |record| record.ends(End::ServiceError));
+                record.ends(End::ServiceError);
+                this.exchange.end();
                 Err(error)
             }
         })
@@ -162,7 +159,7 @@ pin_project! {
     pub struct ResponseBody<R> {
         #[pin]
         inner: R,
-        record: Option<Record>,
+        exchange: Exchange,
     }
 }
 
@@ -175,7 +172,7 @@ impl<R> fmt::Debug for ResponseBody<R> {
 impl<R: Default> Default for ResponseBody<R> {
     /// A body of no exchange.
     fn default() -> Self {
-        Self { inner: R::default(), record: None }
+        Self { inner: R::default(), exchange: Exchange::default() }
     }
 }
 
@@ -188,8 +185,13 @@ impl<R: Body> Body for ResponseBody<R> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<R::Data>, R::Error>>> {
         let mut this = self.project();
-        let frame = ready!(polled(this.record, || this.inner.as_mut().poll_frame(cx)));
-        told(this.record, |record| note(record, frame.as_ref(), || this.inner.is_end_stream()));
+        let Some(record) = this.exchange.record() else {
+            return this.inner.poll_frame(cx);
+        };
+        let frame = ready!(watched(record, || this.inner.as_mut().poll_frame(cx)));
+        if !note(record, frame.as_ref(), || this.inner.is_end_stream()) {
+            this.exchange.end();
+        }
         Poll::Ready(frame)
     }
 

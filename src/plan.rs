@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use http::HeaderName;
 use tracing::Level;
+use tracing::level_filters::LevelFilter;
 
 use crate::app::{AppValue, FieldValue};
 use crate::client::{Clients, Nat64, Source, Unknown};
@@ -131,7 +132,12 @@ impl Plan {
     }
 
     /// A bit for every log that somebody listens to.
+    #[inline]
     pub(crate) fn listening(&self) -> u32 {
+        if LevelFilter::current() == LevelFilter::OFF { 0 } else { self.asked() }
+    }
+
+    fn asked(&self) -> u32 {
         let wanted = |log: &LogPlan| log.calm.wanted() || log.failed.wanted();
         (0..).zip(&self.logs).filter(|(_, log)| wanted(log)).fold(0, |all, (at, _)| all | 1 << at)
     }

@@ -114,13 +114,12 @@ fn known(words: &[&str], word: &str) -> u8 {
 }
 
 impl Record {
-    /// The record of an exchange that starts now; `None` when no log is to have one.
+    /// The record of an exchange that starts now; `None` when none of these logs is to have one.
     ///
     /// # Privacy
     ///
     /// Everything is reduced here; nothing of the request itself is kept.
-    pub(crate) fn begin<B>(plan: &Arc<Plan>, request: &mut Request<B>) -> Option<Self> {
-        let logs = plan.listening();
+    pub(crate) fn begin<B>(plan: &Arc<Plan>, logs: u32, request: &mut Request<B>) -> Option<Self> {
         let logs = if logs == 0 { 0 } else { respected(plan, logs, request.headers()) };
         if logs == 0 {
             if plan.needs.app {
@@ -252,6 +251,9 @@ impl Record {
             end => end,
         };
         self.finish();
+        if !self.plan.needs.consent {
+            return;
+        }
         let unconsented = (0..).zip(&self.plan.logs).filter(|(_, log)| log.consent);
         let unconsented = unconsented.fold(0, |all, (at, _)| all | 1 << at);
         self.logs &= !unconsented | self.consented;
