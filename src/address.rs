@@ -172,15 +172,18 @@ const HEX: [u32; 256] = {
     table
 };
 
-/// Writes an address as `Display` does, without its machinery.
-pub(crate) fn text(address: IpAddr, out: &mut [u8; 45]) -> &str {
-    let mut pen = Pen { out, len: 0 };
+/// Appends an address as `Display` writes it, without its machinery.
+pub(crate) fn write(address: IpAddr, line: &mut Vec<u8>) {
+    let mut out = [0; 45];
+    let mut pen = Pen { out: &mut out, len: 0 };
     match address {
         IpAddr::V4(address) => pen.ipv4(address),
         IpAddr::V6(address) => pen.ipv6(address),
     }
-    let Pen { out, len } = pen;
-    out.get(..len).and_then(|written| str::from_utf8(written).ok()).unwrap_or_default()
+    let end = line.len() + pen.len;
+    // Copied whole and cut, a short text needs no call.
+    line.extend_from_slice(&out);
+    line.truncate(end);
 }
 
 struct Pen<'a> {
@@ -284,7 +287,9 @@ mod tests {
     use super::*;
 
     fn written(address: IpAddr) -> String {
-        text(address, &mut [0; 45]).to_owned()
+        let mut line = b"before ".to_vec();
+        write(address, &mut line);
+        String::from_utf8(line.split_off(7)).unwrap()
     }
 
     fn standard(text: &[u8]) -> Option<IpAddr> {

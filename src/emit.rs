@@ -1,68 +1,107 @@
 //! A record as events: every step's value, typed, for every log that gets one.
 //!
-//! Text that has to be formatted is put into one buffer per thread, so that a record needs no
-//! heap. A value that is not there is left out.
+//! A value is written once, into the event's line; what has to be formatted, or would have to be copied,
+//! is then read from there. So a record needs no heap. A value that is not there is left out.
 
-use std::cell::RefCell;
+use std::str;
 
-use smallvec::SmallVec;
 use tracing::field::Value;
 
 use crate::app::AppValue;
 use crate::event::{Outside, Site, alone, outside_spans};
 use crate::field::Status;
-use crate::plan::{LogPlan, Step};
+use crate::json::{self, Key};
+use crate::line::{Line, lend};
+use crate::plan::{LogPlan, Plan, Step};
 use crate::pseudonym::Pseudonym;
-use crate::record::{End, Record, Reduced};
-use crate::{address, text, timestamp};
+use crate::record::{End, Record, Reduced, Template};
+use crate::text::Text;
+use crate::{address, timestamp};
 
-pub(crate) fn emit(record: &Record) {
+pub(crate) fn emit(plan: &Plan, record: &Record) {
     if record.logs == 0 {
         return;
     }
     outside_spans(|outside| {
-        for (at, log) in (0..).zip(&record.plan.logs) {
+        for (at, log) in (0..).zip(&plan.logs) {
             if record.logs & 1 << at != 0 {
-                alone(|| event(record, log, outside));
+                alone(|| event(plan, record, log, outside));
             }
         }
     });
 }
 
-thread_local! {
-    static SCRATCH: RefCell<String> = const { RefCell::new(String::new()) };
-}
-
-fn event(record: &Record, log: &LogPlan, outside: &Outside) {
+fn event(plan: &Plan, record: &Record, log: &LogPlan, outside: &Outside) {
     let site = site(record, log);
     if !site.wanted() {
         return;
     }
-    // A thread that ends may have lost its buffer already.
-    let mut scratch = SCRATCH.try_with(RefCell::take).unwrap_or_default();
-    scratch.clear();
     record.fields.with(|added| {
-        let mut parts = parts(record, log, added, &mut scratch);
-        for part in &mut parts {
-            part.read(&scratch);
-        }
-        let values: SmallVec<[Option<&dyn Value>; PARTS]> = parts.iter().map(Part::value).collect();
-        outside.event(site, &values);
+        lend(|line| {
+            let emission = Emission { plan, record, log, added, outside, site, line };
+            match log.steps.len() {
+                ..=12 => emission.few::<12>(),
+                ..=32 => emission.few::<32>(),
+                _ => emission.many(),
+            }
+        });
     });
-    let _ = SCRATCH.try_with(|buffer| buffer.replace(scratch));
 }
 
-/// More than this many fields need heap.
-const PARTS: usize = 24;
+struct Emission<'e> {
+    plan: &'e Plan,
+    record: &'e Record,
+    log: &'e LogPlan,
+    added: &'e [AppValue],
+    outside: &'e Outside,
+    site: &'static Site,
+    line: &'e Line,
+}
 
-fn parts<'r>(
-    record: &'r Record,
-    log: &'r LogPlan,
-    added: &'r [AppValue],
-    scratch: &mut String,
-) -> SmallVec<[Part<'r>; PARTS]> {
-    let mut writer = Writer { record, log, added, scratch };
-    log.steps.iter().map(|step| writer.part(*step)).collect()
+impl<'e> Emission<'e> {
+    fn few<const N: usize>(&self) {
+        let bytes;
+        let mut parts = [const { Part::Absent }; N];
+        let parts = parts.get_mut(..self.log.steps.len()).unwrap_or_default();
+        self.write(parts);
+        bytes = self.line.bytes.borrow();
+        self.send(parts, &mut [None; N], &bytes);
+    }
+
+    /// More fields than a stack should hold.
+    fn many(&self) {
+        let bytes;
+        let mut parts: Vec<Part<'_>> = self.log.steps.iter().map(|_| Part::Absent).collect();
+        self.write(&mut parts);
+        bytes = self.line.bytes.borrow();
+        self.send(&mut parts, &mut vec![None; self.log.steps.len()], &bytes);
+    }
+
+    fn write<'l>(&self, parts: &mut [Part<'l>])
+    where
+        'e: 'l,
+    {
+        let mut line = self.line.bytes.borrow_mut();
+        line.clear();
+        let Self { plan, record, log, added, site, .. } = *self;
+        for ((step, key), part) in log.steps.iter().zip(site.keys()).zip(parts) {
+            *part = Writer { plan, record, log, added, key, line: &mut line }.part(*step);
+        }
+        json::close(&mut line);
+    }
+
+    fn send<'p, 'l: 'p>(
+        &self,
+        parts: &'p mut [Part<'l>],
+        values: &mut [Option<&'p dyn Value>],
+        line: &'l [u8],
+    ) {
+        let count = parts.len();
+        for (part, value) in parts.iter_mut().zip(&mut *values) {
+            *value = part.value(line);
+        }
+        self.outside.event(self.site, values.get(..count).unwrap_or_default(), self.line);
+    }
 }
 
 fn site(record: &Record, log: &LogPlan) -> &'static Site {
@@ -75,13 +114,12 @@ fn site(record: &Record, log: &LogPlan) -> &'static Site {
     if failed { log.failed } else { log.calm }
 }
 
-/// A value, or where it stands in the scratch text.
-#[derive(Clone)]
+/// A value, or where it stands in the line.
 enum Part<'r> {
     Absent,
     Text(&'r str),
     /// From and to.
-    Written(u32, u32),
+    Written(usize, usize),
     Signed(i64),
     Unsigned(u64),
     Float(f64),
@@ -89,14 +127,11 @@ enum Part<'r> {
 }
 
 impl<'r> Part<'r> {
-    /// What was written into the scratch text becomes a part of it.
-    fn read(&mut self, scratch: &'r str) {
+    fn value<'p>(&'p mut self, line: &'r [u8]) -> Option<&'p dyn Value> {
         if let Self::Written(start, end) = *self {
-            *self = Self::Text(scratch.get(start as usize..end as usize).unwrap_or_default());
+            let text = line.get(start..end).and_then(|text| str::from_utf8(text).ok());
+            *self = text.map_or(Self::Absent, Self::Text);
         }
-    }
-
-    fn value(&self) -> Option<&dyn Value> {
         match self {
             Self::Absent | Self::Written(..) => None,
             Self::Text(text) => Some(text),
@@ -108,46 +143,58 @@ impl<'r> Part<'r> {
     }
 }
 
+/// Whether anybody may want the line itself; if not, it holds only what the values are read from.
+const LINES: bool = cfg!(feature = "json-lines");
+
+/// Writes `,"name":value` per field; the first comma becomes the brace.
 struct Writer<'r, 's> {
+    plan: &'r Plan,
     record: &'r Record,
     log: &'r LogPlan,
     added: &'r [AppValue],
-    scratch: &'s mut String,
+    key: &'s Key,
+    line: &'s mut Vec<u8>,
 }
 
 impl<'r> Writer<'r, '_> {
     fn part(&mut self, step: Step) -> Part<'r> {
         let record = self.record;
         match step {
-            Step::Log => Part::Text(&self.log.name),
-            Step::Policy => Part::Text(&record.plan.reference),
-            Step::Timestamp(precision) => match record.at.count() {
-                Some(at) => self.written(|out| timestamp::write(at, precision, out)),
+            Step::Log => {
+                if LINES {
+                    self.line.extend_from_slice(&self.log.head);
+                }
+                Part::Text(&self.log.name)
+            }
+            // Written with the log's name.
+            Step::Policy => Part::Text(&self.plan.reference),
+            Step::Timestamp(precision) => match record.at {
+                Some(at) => self.written(|line| timestamp::write(at, precision, line)),
                 None => Part::Absent,
             },
             Step::Reduced(at) => {
                 record.reduced.get(at).map_or(Part::Absent, |value| self.reduced(value))
             }
             Step::App(at) => self.added.get(at).map_or(Part::Absent, |value| self.app(value)),
-            Step::Method => Part::Text(record.method()),
+            Step::Method => self.word(Some(record.method)),
             Step::Route => {
-                record.route.as_ref().map_or(Part::Absent, |route| self.safe(route.as_str()))
+                record.route.as_ref().map_or(Part::Absent, |route| self.route(route))
             }
-            Step::Scheme => word(record.scheme()),
-            Step::Version => word(record.version()),
-            Step::Status(Status::Keep) => number(record.status.map(|status| status.as_u16())),
-            Step::Status(Status::Class) => word(record.status.and_then(class)),
-            Step::AgentName => word(record.device.map(|device| device.name.as_str())),
-            Step::AgentVersion => number(record.device.and_then(|device| device.version)),
-            Step::AgentOs => word(record.device.map(|device| device.system.as_str())),
-            Step::DeviceType => word(record.device.map(|device| device.kind.as_str())),
+            Step::Scheme => self.word(record.scheme),
+            Step::Version => self.word(record.version),
+            Step::Status(Status::Keep) => self.number(record.status.map(|status| status.as_u16())),
+            Step::Status(Status::Class) => self.word(record.status.and_then(class)),
+            Step::AgentName => self.word(record.device.map(|device| device.name.as_str())),
+            Step::AgentVersion => self.number(record.device.and_then(|device| device.version)),
+            Step::AgentOs => self.word(record.device.map(|device| device.system.as_str())),
+            Step::DeviceType => self.word(record.device.map(|device| device.kind.as_str())),
             Step::Duration(precision) => record.lasted.map_or(Part::Absent, |lasted| {
                 let millis = timestamp::floor(u64::from(lasted), precision);
-                Part::Float(u32::try_from(millis).map_or(0.0, f64::from) / 1000.0)
+                self.thousandths(u32::try_from(millis).unwrap_or(0))
             }),
-            Step::RequestSize(round) => rounded(record.received(), round),
-            Step::ResponseSize(round) => rounded(record.status.map(|_| record.sent), round),
-            Step::GrpcStatus => number(record.grpc),
+            Step::RequestSize(round) => self.rounded(record.received(), round),
+            Step::ResponseSize(round) => self.rounded(record.status.map(|_| record.sent), round),
+            Step::GrpcStatus => self.number(record.grpc),
             Step::ErrorType => self.error(),
         }
     }
@@ -155,10 +202,8 @@ impl<'r> Writer<'r, '_> {
     fn reduced(&mut self, value: &'r Reduced) -> Part<'r> {
         match value {
             Reduced::Absent => Part::Absent,
-            Reduced::Text(text) => Part::Text(text.as_str()),
-            Reduced::Address(address) => self.written(|out| {
-                out.push_str(address::text(*address, &mut [0; 45]));
-            }),
+            Reduced::Text(text) => self.safe(text),
+            Reduced::Address(address) => self.written(|line| address::write(*address, line)),
             Reduced::Pseudonym(pseudonym) => self.pseudonym(*pseudonym),
         }
     }
@@ -166,68 +211,132 @@ impl<'r> Writer<'r, '_> {
     fn app(&mut self, value: &'r AppValue) -> Part<'r> {
         match value {
             AppValue::Absent => Part::Absent,
-            AppValue::Text(text) => Part::Text(text.as_str()),
-            AppValue::Signed(number) => Part::Signed(*number),
-            AppValue::Unsigned(number) => Part::Unsigned(*number),
-            AppValue::Float(number) => Part::Float(*number),
-            AppValue::Truth(truth) => Part::Truth(*truth),
+            AppValue::Text(text) => self.safe(text),
+            AppValue::Signed(number) => self.signed(*number),
+            AppValue::Unsigned(number) => self.unsigned(*number),
+            AppValue::Float(number) => self.float(*number),
+            AppValue::Truth(truth) => {
+                self.bare(if *truth { b"true" } else { b"false" });
+                Part::Truth(*truth)
+            }
             AppValue::Pseudonym(pseudonym) => self.pseudonym(*pseudonym),
         }
     }
 
     fn pseudonym(&mut self, pseudonym: Pseudonym) -> Part<'r> {
-        self.written(|out| out.push_str(pseudonym.text(&mut [0; Pseudonym::LENGTH])))
+        self.written(|line| {
+            line.extend_from_slice(pseudonym.text(&mut [0; Pseudonym::LENGTH]).as_bytes());
+        })
     }
 
     /// What ended the exchange, else the application's code, else a 5xx number.
     fn error(&mut self) -> Part<'r> {
         let record = self.record;
-        match record.end {
-            End::Panic => Part::Text("panic"),
-            End::Aborted => Part::Text("aborted"),
-            End::Truncated => Part::Text("truncated"),
-            End::BodyError => Part::Text("body_error"),
-            End::ServiceError => Part::Text("service_error"),
+        let word = match record.end {
+            End::Panic => "panic",
+            End::Aborted => "aborted",
+            End::Truncated => "truncated",
+            End::BodyError => "body_error",
+            End::ServiceError => "service_error",
             End::Complete => match (&record.code, record.status) {
-                (Some(code), _) => Part::Text(code.as_str()),
+                (Some(code), _) => code.as_str(),
                 (None, Some(status)) if status.is_server_error() => {
-                    self.written(|out| out.push_str(status.as_str()))
+                    return self.written(|line| line.extend_from_slice(status.as_str().as_bytes()));
                 }
-                (None, _) => Part::Absent,
+                (None, _) => return Part::Absent,
             },
+        };
+        self.word(Some(word))
+    }
+
+    fn safe(&mut self, text: &'r Text) -> Part<'r> {
+        let text = text.as_str();
+        if json::is_plain(text.as_bytes()) { self.word(Some(text)) } else { self.escaped(text) }
+    }
+
+    fn route(&mut self, route: &'r Template) -> Part<'r> {
+        match route {
+            Template::Escaped(text) => self.safe(text),
+            template => self.word(Some(template.as_str())),
         }
     }
 
-    fn safe(&mut self, raw: &'r str) -> Part<'r> {
-        match text::escape(raw) {
-            std::borrow::Cow::Borrowed(text) => Part::Text(text),
-            std::borrow::Cow::Owned(text) => self.written(|out| out.push_str(&text)),
-        }
+    #[cold]
+    fn escaped(&mut self, text: &'r str) -> Part<'r> {
+        self.written(|line| json::escape(text, line));
+        Part::Text(text)
     }
 
-    fn written(&mut self, write: impl FnOnce(&mut String)) -> Part<'r> {
-        let start = self.scratch.len();
-        write(self.scratch);
-        match (u32::try_from(start), u32::try_from(self.scratch.len())) {
-            (Ok(start), Ok(end)) => Part::Written(start, end),
-            _ => Part::Absent,
+    /// A word that is safe in a line and in JSON as it stands.
+    fn word(&mut self, word: Option<&'r str>) -> Part<'r> {
+        word.map_or(Part::Absent, |word| {
+            if LINES {
+                self.written(|line| line.extend_from_slice(word.as_bytes()));
+            }
+            Part::Text(word)
+        })
+    }
+
+    /// Text that needs no escape.
+    #[inline]
+    fn written(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Part<'r> {
+        if LINES {
+            self.key.open(self.line);
+        }
+        let start = self.line.len();
+        write(self.line);
+        let end = self.line.len();
+        if LINES {
+            self.line.push(b'"');
+        }
+        Part::Written(start, end)
+    }
+
+    fn number(&mut self, number: Option<impl Into<i64>>) -> Part<'r> {
+        number.map_or(Part::Absent, |number| self.signed(number.into()))
+    }
+
+    fn signed(&mut self, number: i64) -> Part<'r> {
+        self.bare(itoa::Buffer::new().format(number).as_bytes());
+        Part::Signed(number)
+    }
+
+    fn unsigned(&mut self, number: u64) -> Part<'r> {
+        self.bare(itoa::Buffer::new().format(number).as_bytes());
+        Part::Unsigned(number)
+    }
+
+    fn float(&mut self, number: f64) -> Part<'r> {
+        if LINES && number.is_finite() {
+            self.bare(b"");
+            json::decimal(number, self.line);
+        }
+        Part::Float(number)
+    }
+
+    fn thousandths(&mut self, count: u32) -> Part<'r> {
+        if LINES {
+            self.key.name(self.line);
+            json::thousandths(count, self.line);
+        }
+        Part::Float(f64::from(count) / 1000.0)
+    }
+
+    fn rounded(&mut self, bytes: Option<u64>, round: u64) -> Part<'r> {
+        bytes.map_or(Part::Absent, |bytes| {
+            self.unsigned(bytes.div_ceil(round).saturating_mul(round))
+        })
+    }
+
+    fn bare(&mut self, value: &[u8]) {
+        if LINES {
+            self.key.name(self.line);
+            self.line.extend_from_slice(value);
         }
     }
-}
-
-fn word(word: Option<&'static str>) -> Part<'static> {
-    word.map_or(Part::Absent, Part::Text)
-}
-
-fn number(number: Option<impl Into<i64>>) -> Part<'static> {
-    number.map_or(Part::Absent, |number| Part::Signed(number.into()))
 }
 
 fn class(status: http::StatusCode) -> Option<&'static str> {
     let classes = ["1xx", "2xx", "3xx", "4xx", "5xx"];
     classes.get(usize::from(status.as_u16() / 100).checked_sub(1)?).copied()
-}
-
-fn rounded(bytes: Option<u64>, round: u64) -> Part<'static> {
-    bytes.map_or(Part::Absent, |bytes| Part::Unsigned(bytes.div_ceil(round).saturating_mul(round)))
 }

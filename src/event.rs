@@ -19,12 +19,14 @@ use tracing::span::Id;
 use tracing::subscriber::Interest;
 use tracing::{Dispatch, Event, Level, Metadata, dispatcher};
 
+use crate::json::Key;
+use crate::line::Line;
+
 /// One call-site, alive as long as the process.
 pub(crate) struct Site {
     log: &'static str,
     /// The names as a JSON line has them.
-    #[cfg(feature = "json-lines")]
-    keys: Box<[Box<str>]>,
+    keys: Box<[Key]>,
     metadata: OnceLock<Metadata<'static>>,
     interest: AtomicU8,
     next: OnceLock<&'static Self>,
@@ -59,8 +61,7 @@ impl Site {
         let names: Vec<&'static str> = names.iter().map(|name| &*name.to_string().leak()).collect();
         let site: &'static Self = Box::leak(Box::new(Self {
             log: target.strip_prefix(TARGET).unwrap_or_default(),
-            #[cfg(feature = "json-lines")]
-            keys: names.iter().map(|name| crate::json_lines::key(name)).collect(),
+            keys: names.iter().map(|name| Key::new(name)).collect(),
             metadata: OnceLock::new(),
             interest: AtomicU8::new(NEW),
             next: OnceLock::new(),
@@ -100,8 +101,7 @@ impl Site {
         self.log
     }
 
-    #[cfg(feature = "json-lines")]
-    pub(crate) const fn keys(&self) -> &[Box<str>] {
+    pub(crate) const fn keys(&self) -> &[Key] {
         &self.keys
     }
 
@@ -176,14 +176,20 @@ impl Outside {
         outside
     }
 
-    /// One event of this call-site; a `None` is a field that the event does not have.
-    pub(crate) fn event(&self, site: &'static Site, values: &[Option<&dyn Value>]) {
+    /// One event of this call-site, whose line this is; a `None` is a field that the event does not have.
+    pub(crate) fn event(
+        &self,
+        site: &'static Site,
+        values: &[Option<&dyn Value>],
+        line: &Line,
+    ) {
         let metadata =
             site.metadata.get().expect("a site is given its metadata before anybody sees it");
         let always = site.interest.load(Ordering::Relaxed) == ALWAYS;
         if always || self.dispatch.enabled(metadata) {
             let values = metadata.fields().value_set_all(values);
-            self.dispatch.event(&Event::new_child_of(None, metadata, &values));
+            let event = Event::new_child_of(None, metadata, &values);
+            line.with(&event, || self.dispatch.event(&event));
         }
     }
 }

@@ -33,7 +33,7 @@ pub fn text(input: &[u8]) {
     let Ok(raw) = std::str::from_utf8(input) else { return };
     let text = Text::new(raw);
     safe(text.as_str());
-    assert_eq!(crate::text::escape(raw), text.as_str());
+    assert!(!crate::text::is_word(raw) || raw == text.as_str());
 }
 
 pub fn referrer(input: &[u8]) {
@@ -98,7 +98,9 @@ pub fn resolve(input: &[u8]) {
     assert_eq!(canonical(address, nat64.as_slice()), address);
     let cut = truncate(address, input[0] % 33, input[1] % 129);
     assert_eq!(truncate(cut, input[0] % 33, input[1] % 129), cut);
-    assert_eq!(address::text(cut, &mut [0; 45]), cut.to_string());
+    let mut line = Vec::new();
+    address::write(cut, &mut line);
+    assert_eq!(line, cut.to_string().as_bytes());
 }
 
 pub fn forwarded(input: &[u8]) {

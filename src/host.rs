@@ -101,9 +101,12 @@ impl<'a> Host<'a> {
 
     /// Whether the authority of a request names this host.
     pub(crate) fn is_named_by(&self, authority: &str) -> bool {
-        let is_literal =
-            matches!(self, Host::Name(name) if name.text.eq_ignore_ascii_case(authority));
-        is_literal || Authority::parse(authority).is_some_and(|other| self.is_same(&other.host))
+        match self {
+            Host::Name(name) if name.text.eq_ignore_ascii_case(authority) => true,
+            // A name that is written plainly is no other one.
+            Host::Name(_) if is_plain(authority) && !authority.ends_with('.') => false,
+            _ => Authority::parse(authority).is_some_and(|other| self.is_same(&other.host)),
+        }
     }
 
     fn is_same(&self, other: &Host<'_>) -> bool {
@@ -194,33 +197,26 @@ struct Found {
 impl Found {
     fn at_start(text: &str, may_be_punycode: bool) -> Option<Self> {
         let bytes = text.as_bytes().get(..LONGEST_NAME + 2).unwrap_or(text.as_bytes());
-        let (mut last_label, mut label, mut reach) = (0, 0, 0);
-        while let Some(&byte) = bytes.get(reach)
-            && reach <= label + LONGEST_LABEL
-        {
-            match PLACE[usize::from(byte)] {
-                Place::Hyphen
-                    if reach == label + 3 && !may_be_punycode && is_punycode(text, label) =>
-                {
-                    return None;
-                }
-                Place::Inside | Place::Hyphen => {}
-                Place::Between if (1..=LONGEST_LABEL).contains(&(reach - label)) => {
-                    last_label = label;
-                    label = reach + 1;
-                }
-                Place::Between => return None,
-                Place::Outside => break,
+        let (mut last_label, mut label) = (0, 0);
+        let len = loop {
+            let len = label_len(bytes.get(label..).unwrap_or_default());
+            let end = label + len;
+            if !may_be_punycode && is_punycode(text, label, len) {
+                return None;
             }
-            reach += 1;
-        }
-        let found = if label == reach {
-            Self { len: reach.checked_sub(1)?, last_label, reach }
-        } else {
-            Self { len: reach, last_label: label, reach }
+            match (len, bytes.get(end)) {
+                // The trailing dot of a name that is not empty.
+                (0, next) if label > 0 && next != Some(&b'.') => break label - 1,
+                (1..=LONGEST_LABEL, Some(b'.')) => (last_label, label) = (label, end + 1),
+                (1..=LONGEST_LABEL, _) => {
+                    last_label = label;
+                    break end;
+                }
+                _ => return None,
+            }
         };
-        (found.len - found.last_label <= LONGEST_LABEL && found.len <= LONGEST_NAME)
-            .then_some(found)
+        let reach = len.max(label);
+        (len <= LONGEST_NAME).then_some(Self { len, last_label, reach })
     }
 
     fn name_in<'a>(&self, text: &'a str) -> Option<Name<'a>> {
@@ -228,15 +224,27 @@ impl Found {
     }
 }
 
-fn is_punycode(text: &str, label: usize) -> bool {
-    text.get(label..label + 4).is_some_and(|start| start.eq_ignore_ascii_case("xn--"))
+/// Whether a text has the bytes of plain names only.
+fn is_plain(text: &str) -> bool {
+    text.bytes().all(|byte| !matches!(PLACE[usize::from(byte)], Place::Outside))
+}
+
+/// How many bytes from the start on may stand in one label.
+fn label_len(bytes: &[u8]) -> usize {
+    bytes.iter().take_while(|byte| matches!(PLACE[usize::from(**byte)], Place::Inside)).count()
+}
+
+fn is_punycode(text: &str, label: usize, len: usize) -> bool {
+    let hyphens = || text.as_bytes().get(label + 2..label + 4) == Some(b"--");
+    len >= 4
+        && hyphens()
+        && text.get(label..label + 2).is_some_and(|start| start.eq_ignore_ascii_case("xn"))
 }
 
 /// Where a byte stands in a name.
 #[derive(Clone, Copy)]
 enum Place {
     Inside,
-    Hyphen,
     Between,
     Outside,
 }
@@ -246,8 +254,7 @@ static PLACE: [Place; 256] = {
     let mut byte: u8 = 0;
     while byte < 128 {
         places[byte as usize] = match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' => Place::Inside,
-            b'-' => Place::Hyphen,
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'-' => Place::Inside,
             b'.' => Place::Between,
             _ => Place::Outside,
         };

@@ -33,11 +33,11 @@ use tracing::{Event, Subscriber};
 use tracing_subscriber::layer::{Context, Layer};
 
 use crate::event::Site;
+use crate::line::line_of;
 use crate::policy::Policy;
 use crate::retention::Retention;
 use clock::Clock;
 use keeper::Keeper;
-pub(crate) use line::key;
 use line::with_line;
 pub use options::{Compress, Options, Overflow};
 use output::{Output, Stream};
@@ -148,7 +148,8 @@ impl<S: Subscriber> Layer<S> for JsonLines {
         let log = site.log();
         match self.lane(log) {
             Some(lane) => {
-                with_line(event, site.keys(), |line| self.shared.queue.push(lane, log, line));
+                let push = |line: &[u8]| self.shared.queue.push(lane, log, line);
+                line_of(event, push).unwrap_or_else(|| with_line(event, site.keys(), push));
             }
             None => self.shared.queue.refuse(),
         }

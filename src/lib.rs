@@ -24,6 +24,7 @@ mod forwarded;
 )]
 pub mod fuzz;
 mod host;
+mod json;
 #[cfg(feature = "json-lines")]
 mod json_lines;
 mod key_error;
@@ -31,6 +32,7 @@ mod key_file;
 mod key_text;
 mod keys;
 mod language;
+mod line;
 mod listed;
 mod middleware;
 mod percent;

@@ -89,9 +89,9 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let mut exchange = Exchange::begin(&self.plan, &mut request);
-        match exchange.record() {
+        match exchange.open() {
             None => ResponseFuture { inner: self.inner.call(request), exchange },
-            Some(record) => {
+            Some((_, record)) => {
                 let inner = watched(record, || self.inner.call(request));
                 ResponseFuture { inner, exchange }
             }
@@ -132,14 +132,14 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         // Nobody listens: this must cost nothing.
-        let Some(record) = this.exchange.record() else {
+        let Some((plan, record)) = this.exchange.open() else {
             let unlogged = |inner| ResponseBody { inner, exchange: Exchange::default() };
             return this.inner.poll(cx).map_ok(|response| response.map(unlogged));
         };
         let result = ready!(watched(record, || this.inner.poll(cx)));
         Poll::Ready(match result {
             Ok(response) => {
-                if !record.respond(&response) {
+                if !record.respond(plan, &response) {
                     this.exchange.end();
                 }
                 let exchange = std::mem::take(this.exchange);
@@ -185,7 +185,7 @@ impl<R: Body> Body for ResponseBody<R> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<R::Data>, R::Error>>> {
         let mut this = self.project();
-        let Some(record) = this.exchange.record() else {
+        let Some((_, record)) = this.exchange.open() else {
             return this.inner.poll_frame(cx);
         };
         let frame = ready!(watched(record, || this.inner.as_mut().poll_frame(cx)));

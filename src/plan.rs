@@ -60,6 +60,8 @@ pub(crate) struct LogPlan {
     pub(crate) consent: bool,
     pub(crate) respects_gpc: bool,
     pub(crate) steps: Box<[Step]>,
+    /// `log` and `policy` as every line has them.
+    pub(crate) head: Box<[u8]>,
     pub(crate) calm: &'static Site,
     pub(crate) failed: &'static Site,
 }
@@ -113,11 +115,12 @@ impl Plan {
     pub(crate) fn new(policy: &Policy) -> Result<Self, Error> {
         let declaration = policy.declaration();
         let mut draft = Draft::default();
-        let logs = declaration.logs.iter().map(|log| draft.log(log)).collect();
+        let reference = policy.reference();
+        let logs = declaration.logs.iter().map(|log| draft.log(log, &reference)).collect();
         let app = draft.app_fields();
         let keys = draft.needs_keys().then(|| keys(declaration)).transpose()?;
         Ok(Self {
-            reference: policy.reference().into(),
+            reference: reference.into(),
             clients: clients(declaration),
             client_header: client_header(declaration),
             keys,
@@ -227,7 +230,7 @@ struct Draft {
 }
 
 impl Draft {
-    fn log(&mut self, log: &Log) -> LogPlan {
+    fn log(&mut self, log: &Log, reference: &str) -> LogPlan {
         let consent = log.legal_basis == Some(LegalBasis::Consent);
         let respects_gpc = log.respect.contains(&Signal::SecGpc);
         self.needs.consent |= consent;
@@ -250,6 +253,7 @@ impl Draft {
             consent,
             respects_gpc,
             steps: steps.into(),
+            head: head(&log.name, reference),
             calm: Site::intern(&log.name, Level::INFO, &names),
             failed: Site::intern(&log.name, Level::ERROR, &names),
         }
@@ -341,6 +345,11 @@ impl Draft {
         let pseudonym = |reduction: &Reduction| matches!(reduction, Reduction::Pseudonym { .. });
         self.needs.app_pseudonym || self.reductions.iter().any(pseudonym)
     }
+}
+
+/// Both are words that need no escape: a policy checks them.
+fn head(log: &str, reference: &str) -> Box<[u8]> {
+    format!(",\"log\":\"{log}\",\"policy\":\"{reference}\"").into_bytes().into()
 }
 
 /// Where an item stands in a list of different ones; it is added if it is new.

@@ -1,8 +1,8 @@
 //! One exchange: captured and reduced at the start, emitted when dropped.
 //!
 //! The ONLY reader of raw requests and responses. A record starts as "aborted" and is told
-//! better, so that whatever ends the exchange ends in the same drop: exactly one record. Only
-//! reduced values are kept across an await.
+//! better, so that whatever ends the exchange ends in the same drop (`exchange.rs`): exactly one
+//! record. Only reduced values are kept across an await.
 #![expect(clippy::disallowed_methods, reason = "the one place that reads raw requests")]
 
 use std::sync::Arc;
@@ -12,7 +12,6 @@ use std::time::{Instant, SystemTime};
 use http::header::{ACCEPT_LANGUAGE, CONTENT_LENGTH, CONTENT_TYPE, HOST, REFERER, USER_AGENT};
 use http::{HeaderMap, Request, Response, StatusCode, Version};
 use http_body::Body;
-use smallvec::SmallVec;
 
 use crate::app::{Consent, ErrorCode, LogFields, PeerAddr, Route};
 use crate::client::truncate;
@@ -22,24 +21,25 @@ use crate::keys::Current;
 use crate::plan::{Plan, Reduction};
 use crate::pseudonym::Pseudonym;
 use crate::text::Text;
-use crate::{host, language, timestamp, url};
+use crate::{host, language, text, timestamp, url};
 
+/// What is known of an exchange; the default is what is known of none.
+#[derive(Default)]
 pub(crate) struct Record {
-    pub(crate) plan: Arc<Plan>,
     /// Milliseconds since the Unix epoch.
-    pub(crate) at: Known,
-    pub(crate) reduced: SmallVec<[Reduced; 2]>,
+    pub(crate) at: Option<u64>,
+    pub(crate) reduced: Vec<Reduced>,
     pub(crate) route: Option<Template>,
     pub(crate) code: Option<ErrorCode>,
     pub(crate) fields: LogFields,
     /// Request bytes that were announced.
-    announced: Known,
+    announced: Option<u64>,
     /// Request bytes that the service read, if somebody counts them.
     read: Option<Arc<AtomicU64>>,
     /// Response bytes handed to the server.
     pub(crate) sent: u64,
     /// Response bytes that complete the exchange.
-    owed: Known,
+    owed: Option<u64>,
     started: Option<Instant>,
     /// Milliseconds from the start to the last body byte.
     pub(crate) lasted: Option<u32>,
@@ -50,29 +50,12 @@ pub(crate) struct Record {
     pub(crate) device: Option<Device>,
     pub(crate) status: Option<StatusCode>,
     pub(crate) grpc: Option<u8>,
-    /// Indices into the lists of known words.
-    pub(crate) method: u8,
-    pub(crate) version: u8,
-    pub(crate) scheme: u8,
+    pub(crate) method: &'static str,
+    pub(crate) version: Option<&'static str>,
+    pub(crate) scheme: Option<&'static str>,
     pub(crate) end: End,
     is_grpc: bool,
     inside: bool,
-}
-
-/// A count that may be unknown, in the size of a count: many records are in flight.
-#[derive(Clone, Copy)]
-pub(crate) struct Known(u64);
-
-impl Known {
-    const NOT: Self = Self(u64::MAX);
-
-    fn of(count: Option<u64>) -> Self {
-        count.map_or(Self::NOT, Self)
-    }
-
-    pub(crate) fn count(self) -> Option<u64> {
-        (self.0 != u64::MAX).then_some(self.0)
-    }
 }
 
 /// What is left of a part of the request.
@@ -87,12 +70,15 @@ pub(crate) enum Template {
     #[cfg(feature = "axum")]
     Matched(axum::extract::MatchedPath),
     Given(Route),
+    /// One that would not be safe as it stands.
+    Escaped(Text),
 }
 
 /// How the exchange ended, as far as it is known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum End {
     Complete,
+    #[default]
     Aborted,
     Truncated,
     BodyError,
@@ -103,72 +89,93 @@ pub(crate) enum End {
 /// OpenTelemetry's known methods: RFC 9110 §9.3 and RFC 5789.
 const METHODS: [&str; 9] =
     ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
-const VERSIONS: [&str; 5] = ["0.9", "1.0", "1.1", "2", "3"];
 const SCHEMES: [&str; 2] = ["http", "https"];
-const NONE: u8 = u8::MAX;
 
-/// The index of a word in a closed list; its case counts.
-fn known(words: &[&str], word: &str) -> u8 {
-    let found = words.iter().position(|known| *known == word);
-    found.and_then(|at| u8::try_from(at).ok()).unwrap_or(NONE)
+/// A word of a closed list; its case counts.
+fn known(words: &[&'static str], word: &str) -> Option<&'static str> {
+    words.iter().find(|known| **known == word).copied()
 }
 
 impl Record {
-    /// The record of an exchange that starts now; `None` when none of these logs is to have one.
+    /// Begins the record of an exchange that starts now, unless none of these logs is to have one.
     ///
     /// # Privacy
     ///
     /// Everything is reduced here; nothing of the request itself is kept.
-    pub(crate) fn begin<B>(plan: &Arc<Plan>, logs: u32, request: &mut Request<B>) -> Option<Self> {
-        let logs = if logs == 0 { 0 } else { respected(plan, logs, request.headers()) };
-        if logs == 0 {
-            if plan.needs.app {
-                request.extensions_mut().insert(LogFields::default());
-            }
-            return None;
+    pub(crate) fn begin<B>(
+        &mut self,
+        plan: &Arc<Plan>,
+        logs: u32,
+        request: &mut Request<B>,
+    ) -> bool {
+        self.logs = if logs == 0 { 0 } else { respected(plan, logs, request.headers()) };
+        if self.logs != 0 {
+            self.start(plan, request, SystemTime::now());
+        } else if plan.needs.app {
+            request.extensions_mut().insert(LogFields::default());
         }
-        Some(Self::start(plan, logs, request, SystemTime::now()))
+        self.logs != 0
     }
 
-    fn start<B>(plan: &Arc<Plan>, logs: u32, request: &mut Request<B>, now: SystemTime) -> Self {
-        let capture = Capture::of(plan, request, now);
-        let epoch = plan.needs.app_pseudonym.then(|| capture.epoch.as_deref().cloned()).flatten();
-        let mut record = Self {
-            at: Known::of(timestamp::millis(now)),
-            reduced: plan.reductions.iter().map(|reduction| capture.reduce(reduction)).collect(),
-            route: plan.needs.route.then(|| template(request.extensions())).flatten(),
-            code: None,
-            fields: LogFields::default(),
-            device: plan.needs.device.then(|| classify(hints(request.headers()))).flatten(),
-            announced: Known::NOT,
-            read: None,
-            sent: 0,
-            owed: Known::NOT,
-            started: plan.needs.duration.then(Instant::now),
-            lasted: None,
-            logs,
-            consented: consented(plan, request.extensions()),
-            status: None,
-            grpc: None,
-            method: known(&METHODS, request.method().as_str()),
-            version: version(request.version()),
-            scheme: if plan.needs.scheme { scheme(request) } else { NONE },
-            end: End::Aborted,
-            is_grpc: false,
-            inside: false,
-            plan: Arc::clone(plan),
-        };
-        if plan.needs.request_size {
-            record.announced = Known::of(announced(request.headers()));
+    fn start<B>(&mut self, plan: &Arc<Plan>, request: &mut Request<B>, now: SystemTime) {
+        let needs = &plan.needs;
+        self.at = timestamp::millis(now);
+        self.method = known(&METHODS, request.method().as_str()).unwrap_or("_OTHER");
+        self.version = version(request.version());
+        self.consented = consented(plan, request.extensions());
+        let epoch = self.reduce(plan, request, now);
+        if needs.duration {
+            self.started = Some(Instant::now());
+        }
+        if needs.route {
+            self.route = template(request.extensions());
+        }
+        if needs.device {
+            self.device = classify(hints(request.headers()));
+        }
+        if needs.scheme {
+            self.scheme = scheme(request);
+        }
+        if needs.request_size {
+            self.announced = announced(request.headers());
             let read = Counter::default();
-            record.read = Some(Arc::clone(&read.0));
+            self.read = Some(Arc::clone(&read.0));
             request.extensions_mut().insert(read);
         }
-        if plan.needs.app {
-            record.fields = LogFields::new(Arc::clone(plan), epoch);
-            request.extensions_mut().insert(record.fields.clone());
+        if needs.app {
+            let epoch = epoch.filter(|_| needs.app_pseudonym).as_deref().cloned();
+            self.fields = LogFields::new(Arc::clone(plan), epoch);
+            request.extensions_mut().insert(self.fields.clone());
         }
-        record
+    }
+
+    /// Reduces what the plan keeps; the key of this moment, if there is one.
+    fn reduce<B>(
+        &mut self,
+        plan: &Plan,
+        request: &Request<B>,
+        now: SystemTime,
+    ) -> Option<Current> {
+        let capture = Capture::of(plan, request, now);
+        for reduction in &plan.reductions {
+            self.reduced.push(capture.reduce(reduction));
+        }
+        capture.epoch
+    }
+
+    /// Forgets everything, for another exchange. Whatever is added to a record must be named here.
+    pub(crate) fn clear(&mut self) {
+        let Self { at, reduced, route, code, fields, announced, read, sent, owed, started, .. } =
+            &mut *self;
+        (*at, *announced, *owed, *started, *sent) = (None, None, None, None, 0);
+        (*route, *code, *read, *fields) = (None, None, None, LogFields::default());
+        reduced.clear();
+        let Self { lasted, logs, consented, device, status, grpc, method, version, scheme, .. } =
+            &mut *self;
+        (*lasted, *logs, *consented, *device, *status, *grpc) = (None, 0, 0, None, None, None);
+        (*method, *version, *scheme) = ("", None, None);
+        let Self { end, is_grpc, inside, .. } = self;
+        (*end, *is_grpc, *inside) = (End::Aborted, false, false);
     }
 
     /// Says that the service or the body is being polled: who does not come back has panicked.
@@ -181,15 +188,15 @@ impl Record {
     }
 
     /// The response's head; whether its body is still to come.
-    pub(crate) fn respond<R: Body>(&mut self, response: &Response<R>) -> bool {
+    pub(crate) fn respond<R: Body>(&mut self, plan: &Plan, response: &Response<R>) -> bool {
         let (head, status) = (response.headers(), response.status());
         self.status = Some(status);
         self.code = response.extensions().get().cloned();
-        self.consented |= consented(&self.plan, response.extensions());
-        if self.plan.needs.route && self.route.is_none() {
-            self.route = response.extensions().get().cloned().map(Template::Given);
+        self.consented |= consented(plan, response.extensions());
+        if plan.needs.route && self.route.is_none() {
+            self.route = response.extensions().get().cloned().map(Template::Given).map(Template::safe);
         }
-        if self.plan.needs.grpc {
+        if plan.needs.grpc {
             self.is_grpc = is_grpc(head);
             self.grpc_status(head);
         }
@@ -197,8 +204,8 @@ impl Record {
             self.end = End::Complete;
             return false;
         }
-        self.owed = Known::of(self.owes(response));
-        match self.owed.count() {
+        self.owed = self.owes(response);
+        match self.owed {
             Some(0) => self.finish(),
             Some(_) if response.body().is_end_stream() => return self.end_of_body(),
             _ => {}
@@ -215,7 +222,7 @@ impl Record {
         if last || trailers.is_some() {
             return self.end_of_body();
         }
-        if self.owed.count().is_some_and(|owed| self.sent >= owed) {
+        if self.owed.is_some_and(|owed| self.sent >= owed) {
             self.finish();
         }
         true
@@ -223,7 +230,7 @@ impl Record {
 
     /// The body has nothing more: all of it, or less than the head promised.
     pub(crate) fn end_of_body(&mut self) -> bool {
-        let short = self.owed.count().is_some_and(|owed| self.sent < owed);
+        let short = self.owed.is_some_and(|owed| self.sent < owed);
         self.ends(if short { End::Truncated } else { End::Complete })
     }
 
@@ -242,39 +249,39 @@ impl Record {
     }
 
     /// What is known for sure at the drop.
-    fn settle(&mut self) {
+    pub(crate) fn settle(&mut self, plan: &Plan) {
         let whole =
-            self.status.is_some() && self.owed.count().is_some_and(|owed| self.sent >= owed);
+            self.status.is_some() && self.owed.is_some_and(|owed| self.sent >= owed);
         self.end = match self.end {
             End::Aborted if self.inside || std::thread::panicking() => End::Panic,
             End::Aborted if whole => End::Complete,
             end => end,
         };
         self.finish();
-        if !self.plan.needs.consent {
+        if !plan.needs.consent {
             return;
         }
-        let unconsented = (0..).zip(&self.plan.logs).filter(|(_, log)| log.consent);
+        let unconsented = (0..).zip(&plan.logs).filter(|(_, log)| log.consent);
         let unconsented = unconsented.fold(0, |all, (at, _)| all | 1 << at);
         self.logs &= !unconsented | self.consented;
     }
 
     /// 101, or the tunnel of a CONNECT: nothing of what follows is part of the exchange.
     fn upgrades(&self, status: StatusCode) -> bool {
-        let connect = self.method() == "CONNECT";
+        let connect = self.method == "CONNECT";
         status == StatusCode::SWITCHING_PROTOCOLS || connect && status.is_success()
     }
 
     /// The server stops by itself after these bytes, or sends no body whatever there is.
     fn owes<R: Body>(&self, response: &Response<R>) -> Option<u64> {
-        let head = self.method() == "HEAD";
+        let head = self.method == "HEAD";
         let status = response.status();
         let bodiless = [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&status);
         if head || bodiless || status.is_informational() {
             return Some(0);
         }
         // HTTP/1 corrects the length of a body that is empty from the start; HTTP/2 breaks its promise.
-        let corrected = response.body().is_end_stream() && self.version() != Some("2");
+        let corrected = response.body().is_end_stream() && self.version != Some("2");
         let announced = if corrected { None } else { announced(response.headers()) };
         announced.or_else(|| response.body().size_hint().exact())
     }
@@ -282,19 +289,7 @@ impl Record {
     /// Request bytes: what the service read if that is counted, else what was announced.
     pub(crate) fn received(&self) -> Option<u64> {
         let read = self.read.as_ref().map(|read| read.load(Ordering::Relaxed));
-        read.filter(|read| *read != UNCOUNTED).or_else(|| self.announced.count())
-    }
-
-    pub(crate) fn method(&self) -> &'static str {
-        METHODS.get(usize::from(self.method)).unwrap_or(&"_OTHER")
-    }
-
-    pub(crate) fn version(&self) -> Option<&'static str> {
-        VERSIONS.get(usize::from(self.version)).copied()
-    }
-
-    pub(crate) fn scheme(&self) -> Option<&'static str> {
-        SCHEMES.get(usize::from(self.scheme)).copied()
+        read.filter(|read| *read != UNCOUNTED).or_else(|| self.announced)
     }
 
     fn grpc_status(&mut self, headers: &HeaderMap) {
@@ -324,13 +319,6 @@ pub(crate) fn counter<B>(request: &Request<B>) -> Option<Arc<AtomicU64>> {
     let Counter(read) = request.extensions().get()?;
     read.store(0, Ordering::Relaxed);
     Some(Arc::clone(read))
-}
-
-impl Drop for Record {
-    fn drop(&mut self) {
-        self.settle();
-        crate::emit::emit(self);
-    }
 }
 
 /// The parts of a request that reductions need more than once.
@@ -413,6 +401,7 @@ fn respected(plan: &Plan, logs: u32, headers: &HeaderMap) -> u32 {
     refused.fold(logs, |logs, (at, _)| logs & !(1 << at))
 }
 
+#[inline]
 fn consented(plan: &Plan, extensions: &http::Extensions) -> u32 {
     if !plan.needs.consent {
         return 0;
@@ -442,7 +431,7 @@ fn template(extensions: &http::Extensions) -> Option<Template> {
     let given = extensions.get::<Route>().cloned().map(Template::Given);
     #[cfg(feature = "axum")]
     let given = given.or_else(|| extensions.get().cloned().map(Template::Matched));
-    given
+    given.map(Template::safe)
 }
 
 impl Template {
@@ -451,6 +440,14 @@ impl Template {
             #[cfg(feature = "axum")]
             Self::Matched(path) => path.as_str(),
             Self::Given(route) => route.as_str(),
+            Self::Escaped(text) => text.as_str(),
+        }
+    }
+
+    fn safe(self) -> Self {
+        match text::is_word(self.as_str()) {
+            true => self,
+            false => Self::Escaped(Text::new(self.as_str())),
         }
     }
 }
@@ -462,17 +459,20 @@ fn asked<B>(request: &Request<B>) -> Option<&str> {
 }
 
 /// A server that knows its scheme puts it into the extensions; a target is only the client's word.
-fn scheme<B>(request: &Request<B>) -> u8 {
+fn scheme<B>(request: &Request<B>) -> Option<&'static str> {
     let given = request.extensions().get::<http::uri::Scheme>();
-    let scheme = given.or_else(|| request.uri().scheme());
-    scheme.map_or(NONE, |scheme| known(&SCHEMES, scheme.as_str()))
+    known(&SCHEMES, given.or_else(|| request.uri().scheme())?.as_str())
 }
 
-fn version(version: Version) -> u8 {
-    let order =
-        [Version::HTTP_09, Version::HTTP_10, Version::HTTP_11, Version::HTTP_2, Version::HTTP_3];
-    let found = order.iter().position(|known| *known == version);
-    found.and_then(|at| u8::try_from(at).ok()).unwrap_or(NONE)
+fn version(version: Version) -> Option<&'static str> {
+    match version {
+        Version::HTTP_09 => Some("0.9"),
+        Version::HTTP_10 => Some("1.0"),
+        Version::HTTP_11 => Some("1.1"),
+        Version::HTTP_2 => Some("2"),
+        Version::HTTP_3 => Some("3"),
+        _ => None,
+    }
 }
 
 fn announced(headers: &HeaderMap) -> Option<u64> {

@@ -18,10 +18,10 @@ pub(crate) fn floor(millis: u64, precision: Duration) -> u64 {
 }
 
 /// Appends `2026-01-31T23:59:59Z`, with three decimals when `precision` is not whole seconds.
-pub(crate) fn write(millis: u64, precision: Duration, out: &mut String) {
+pub(crate) fn write(millis: u64, precision: Duration, out: &mut Vec<u8>) {
     thread_local! {
         /// The last second that this thread wrote, and its text.
-        static LAST: Cell<(u64, [u8; 19])> = const { Cell::new((u64::MAX, [b' '; 19])) };
+        static LAST: Cell<(u64, [u8; 20])> = const { Cell::new((u64::MAX, [b' '; 20])) };
     }
     let millis = floor(millis, precision);
     let seconds = millis / 1000;
@@ -30,17 +30,18 @@ pub(crate) fn write(millis: u64, precision: Duration, out: &mut String) {
         (last, text) = (seconds, second(seconds));
         LAST.set((last, text));
     }
-    out.push_str(str::from_utf8(&text).unwrap_or_default());
+    out.extend_from_slice(&text);
     if precision.subsec_nanos() != 0 {
-        out.push('.');
+        out.pop();
+        out.push(b'.');
         padded(millis % 1000, 3, out);
+        out.push(b'Z');
     }
-    out.push('Z');
 }
 
-/// `2026-01-31T23:59:59`; the year 10000 is nobody's problem and comes out as 0000.
-fn second(seconds: u64) -> [u8; 19] {
-    let mut text = *b"0000-00-00T00:00:00";
+/// `2026-01-31T23:59:59Z`; the year 10000 is nobody's problem and comes out as 0000.
+fn second(seconds: u64) -> [u8; 20] {
+    let mut text = *b"0000-00-00T00:00:00Z";
     let (year, month, day) = date(seconds / 86_400);
     let numbers = [
         (0, year / 100),
@@ -71,9 +72,9 @@ const fn date(days: u64) -> (u64, u64, u64) {
     (era * 400 + year + (month <= 2) as u64, month, day)
 }
 
-fn padded(number: u64, width: u32, out: &mut String) {
+fn padded(number: u64, width: u32, out: &mut Vec<u8>) {
     for place in (0..width).rev() {
-        out.push(char::from(digit(number / 10_u64.pow(place))));
+        out.push(digit(number / 10_u64.pow(place)));
     }
 }
 
@@ -87,9 +88,9 @@ mod tests {
     use proptest::prelude::*;
 
     fn text(millis: u64, precision: Duration) -> String {
-        let mut out = String::new();
+        let mut out = Vec::new();
         write(millis, precision, &mut out);
-        out
+        String::from_utf8(out).unwrap()
     }
 
     #[test]

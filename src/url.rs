@@ -125,6 +125,9 @@ fn beginning(referer: &[u8]) -> Option<&str> {
 
 fn scheme(text: &str) -> Option<(&'static str, u16, &str)> {
     let after = |start: &str| {
+        if let Some(rest) = text.strip_prefix(start) {
+            return Some(rest);
+        }
         let (found, rest) = text.split_at_checked(start.len())?;
         found.eq_ignore_ascii_case(start).then_some(rest)
     };

@@ -8,10 +8,10 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::time::{Duration, Instant};
 
-use super::line;
 use super::output::Output;
 use super::queue::Chunk;
 use super::writer::{Shared, add};
+use crate::json;
 
 const RETRY: Duration = Duration::from_millis(200);
 const NOTE: Duration = Duration::from_secs(1);
@@ -175,7 +175,7 @@ impl Lane {
 
 fn note(log: &str, count: u64) -> Vec<u8> {
     let mut record = b"{\"log\":\"".to_vec();
-    line::escape(log, &mut record);
+    json::escape(log, &mut record);
     record.extend_from_slice(b"\",\"dropped\":");
     record.extend_from_slice(itoa::Buffer::new().format(count).as_bytes());
     record.extend_from_slice(b"}\n");

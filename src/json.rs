@@ -1,0 +1,215 @@
+//! JSON text of single values.
+//!
+//! The rule: what is appended is valid inside of one flat JSON object, on one line, and is read back as the
+//! same value. Text is expected to be safe already; quotes, backslashes and control characters are escaped
+//! all the same. No heap allocation once the buffer has grown.
+
+use std::io::Write as _;
+
+/// A field name as it stands in a line: `,"name":"`; the line's first comma becomes its brace.
+///
+/// Copied whole and cut, a short one needs no call.
+pub(crate) struct Key {
+    short: [u8; 48],
+    len: usize,
+    long: Box<[u8]>,
+}
+
+impl Key {
+    pub(crate) fn new(name: &str) -> Self {
+        let mut text = b",\"".to_vec();
+        escape(name, &mut text);
+        text.extend_from_slice(b"\":\"");
+        let (mut short, len) = ([0; 48], text.len());
+        match short.get_mut(..len) {
+            Some(place) => {
+                place.copy_from_slice(&text);
+                Self { short, len, long: Box::default() }
+            }
+            None => Self { short, len, long: text.into() },
+        }
+    }
+
+    /// The name, for a value that is no text.
+    #[inline]
+    pub(crate) fn name(&self, line: &mut Vec<u8>) {
+        self.append(line, self.len - 1);
+    }
+
+    /// The name and the opening quote.
+    #[inline]
+    pub(crate) fn open(&self, line: &mut Vec<u8>) {
+        self.append(line, self.len);
+    }
+
+    #[inline]
+    fn append(&self, line: &mut Vec<u8>, len: usize) {
+        let end = line.len() + len;
+        line.extend_from_slice(&self.short);
+        if !self.long.is_empty() {
+            line.truncate(end - len);
+            line.extend_from_slice(&self.long);
+        }
+        line.truncate(end);
+    }
+}
+
+/// Ends the line, whose fields each began with a comma.
+pub(crate) fn close(line: &mut Vec<u8>) {
+    match line.first_mut() {
+        Some(comma) => *comma = b'{',
+        None => line.push(b'{'),
+    }
+    line.extend_from_slice(b"}\n");
+}
+
+/// Whether `text` needs no escape.
+#[expect(clippy::needless_bitwise_bool, reason = "without a branch it becomes vector instructions")]
+pub(crate) fn is_plain(text: &[u8]) -> bool {
+    let special = |byte: &u8| (*byte < b' ') | (*byte == b'"') | (*byte == b'\\');
+    text.iter().fold(true, |plain, byte| plain & !special(byte))
+}
+
+/// Appends `text` as the inside of a JSON string.
+#[cold]
+pub(crate) fn escape(text: &str, buffer: &mut Vec<u8>) {
+    for byte in text.bytes() {
+        match byte {
+            b'"' | b'\\' => buffer.extend_from_slice(&[b'\\', byte]),
+            b'\n' => buffer.extend_from_slice(b"\\n"),
+            b'\r' => buffer.extend_from_slice(b"\\r"),
+            b'\t' => buffer.extend_from_slice(b"\\t"),
+            0..=0x1f => {
+                buffer.extend_from_slice(if byte < 16 { b"\\u000" } else { b"\\u001" });
+                buffer
+                    .push(b"0123456789abcdef".get(usize::from(byte & 15)).copied().unwrap_or(b'0'));
+            }
+            _ => buffer.push(byte),
+        }
+    }
+}
+
+/// Appends a finite number, short, so that reading it gives the same `f64` again.
+///
+/// Millionths are exact: both operands of `n / 1e6` are whole, so the quotient is the double that is
+/// nearest to that decimal, which is also what a reader computes from its digits.
+#[expect(clippy::float_cmp, reason = "equal bit by bit is what is asked")]
+pub(crate) fn decimal(value: f64, buffer: &mut Vec<u8>) {
+    const EXACT: f64 = 1e15;
+    let millionths = (value * 1e6).round();
+    if millionths.abs() < EXACT
+        && millionths / 1e6 == value
+        && (value != 0.0 || value.is_sign_positive())
+    {
+        #[expect(clippy::cast_possible_truncation, reason = "whole and below 1e15")]
+        fixed(millionths as i64, buffer);
+    } else {
+        shortest(value, buffer);
+    }
+}
+
+fn fixed(millionths: i64, buffer: &mut Vec<u8>) {
+    if millionths < 0 {
+        buffer.push(b'-');
+    }
+    let magnitude = millionths.unsigned_abs();
+    let mut digits = itoa::Buffer::new();
+    buffer.extend_from_slice(digits.format(magnitude / 1_000_000).as_bytes());
+    let fraction = magnitude % 1_000_000;
+    if fraction != 0 {
+        // A leading one keeps the zeros; the point takes its place.
+        let padded = digits.format(fraction + 1_000_000);
+        buffer.push(b'.');
+        buffer.extend_from_slice(padded.as_bytes().get(1..).unwrap_or_default());
+        let zeros = buffer.iter().rev().take_while(|&&digit| digit == b'0').count();
+        buffer.truncate(buffer.len() - zeros);
+    }
+}
+
+/// Appends a count of thousandths as [`decimal`] would write it.
+pub(crate) fn thousandths(count: u32, line: &mut Vec<u8>) {
+    let (whole, part) = (count / 1000, count % 1000);
+    line.extend_from_slice(itoa::Buffer::new().format(whole).as_bytes());
+    if part != 0 {
+        let digit = |number: u32| b'0' + u8::try_from(number % 10).unwrap_or(0);
+        line.extend_from_slice(&[b'.', digit(part / 100), digit(part / 10), digit(part)]);
+        while line.last() == Some(&b'0') {
+            line.pop();
+        }
+    }
+}
+
+#[cold]
+fn shortest(value: f64, buffer: &mut Vec<u8>) {
+    let plain = value == 0.0 || (1e-7..1e17).contains(&value.abs());
+    let done = if plain { write!(buffer, "{value}") } else { write!(buffer, "{value:e}") };
+    debug_assert!(done.is_ok(), "a vector takes every byte");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn number(value: f64) -> String {
+        let mut buffer = Vec::new();
+        decimal(value, &mut buffer);
+        String::from_utf8(buffer).unwrap()
+    }
+
+    #[test]
+    fn decimals_are_short() {
+        for (value, text) in [
+            (0.012, "0.012"),
+            (1.0, "1"),
+            (0.0, "0"),
+            (-0.5, "-0.5"),
+            (-0.0, "-0"),
+            (0.000_001, "0.000001"),
+            (1234.5, "1234.5"),
+            (100.0, "100"),
+            (1e-7, "0.0000001"),
+            (1.5e300, "1.5e300"),
+            (5e-324, "5e-324"),
+            (0.1 + 0.2, "0.30000000000000004"),
+            (1e16, "10000000000000000"),
+            (1.000_01, "1.00001"),
+        ] {
+            assert_eq!(number(value), text);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_finite_number_is_read_back_bit_by_bit(bits: u64) {
+            let value = f64::from_bits(bits);
+            prop_assume!(value.is_finite());
+            prop_assert_eq!(number(value).parse::<f64>().unwrap().to_bits(), bits);
+        }
+
+        #[test]
+        fn decimals_with_few_digits_are_written_as_they_are_read(whole in -1_000_000_i64..1_000_000, thousandths in 0..1000_i64) {
+            let text = format!("{whole}.{thousandths:03}");
+            let value: f64 = text.parse().unwrap();
+            let trimmed = text.trim_end_matches('0').trim_end_matches('.');
+            let expected = if trimmed == "-0" { "-0" } else { trimmed };
+            prop_assert_eq!(number(value), expected);
+        }
+
+        #[test]
+        fn thousandths_are_written_as_their_quotient_is(count: u32) {
+            let mut line = Vec::new();
+            thousandths(count, &mut line);
+            prop_assert_eq!(String::from_utf8(line).unwrap(), number(f64::from(count) / 1000.0));
+        }
+
+        #[test]
+        fn every_text_comes_back_from_its_escape(text: String) {
+            let mut buffer = vec![b'"'];
+            escape(&text, &mut buffer);
+            buffer.push(b'"');
+            prop_assert!(!buffer.contains(&b'\n'));
+            prop_assert_eq!(serde_json::from_slice::<String>(&buffer).unwrap(), text);
+        }
+    }
+}
