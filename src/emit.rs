@@ -16,7 +16,7 @@ use crate::plan::{LogPlan, Plan, Step};
 use crate::pseudonym::Pseudonym;
 use crate::record::{End, Record, Reduced, Template};
 use crate::text::Text;
-use crate::{address, timestamp};
+use crate::timestamp;
 
 pub(crate) fn emit(plan: &Plan, record: &Record) {
     if record.logs == 0 {
@@ -37,8 +37,10 @@ fn event(plan: &Plan, record: &Record, log: &LogPlan, outside: &Outside) {
         return;
     }
     record.fields.with(|added| {
+        let time = log.precision.zip(record.at).map(|(precision, at)| timestamp::text(at, precision));
+        let time = time.as_deref();
         lend(|line| {
-            let emission = Emission { plan, record, log, added, outside, site, line };
+            let emission = Emission { plan, record, log, added, outside, site, time, line };
             match log.steps.len() {
                 ..=12 => emission.few::<12>(),
                 ..=32 => emission.few::<32>(),
@@ -55,6 +57,7 @@ struct Emission<'e> {
     added: &'e [AppValue],
     outside: &'e Outside,
     site: &'static Site,
+    time: Option<&'e str>,
     line: &'e Line,
 }
 
@@ -83,9 +86,10 @@ impl<'e> Emission<'e> {
     {
         let mut line = self.line.bytes.borrow_mut();
         line.clear();
-        let Self { plan, record, log, added, site, .. } = *self;
+        let Self { plan, record, log, added, site, time, .. } = *self;
+        let mut writer = Writer { plan, record, log, added, time, line: &mut line };
         for ((step, key), part) in log.steps.iter().zip(site.keys()).zip(parts) {
-            *part = Writer { plan, record, log, added, key, line: &mut line }.part(*step);
+            *part = writer.part(*step, key);
         }
         json::close(&mut line);
     }
@@ -152,12 +156,12 @@ struct Writer<'r, 's> {
     record: &'r Record,
     log: &'r LogPlan,
     added: &'r [AppValue],
-    key: &'s Key,
+    time: Option<&'r str>,
     line: &'s mut Vec<u8>,
 }
 
 impl<'r> Writer<'r, '_> {
-    fn part(&mut self, step: Step) -> Part<'r> {
+    fn part(&mut self, step: Step, key: &Key) -> Part<'r> {
         let record = self.record;
         match step {
             Step::Log => {
@@ -168,69 +172,65 @@ impl<'r> Writer<'r, '_> {
             }
             // Written with the log's name.
             Step::Policy => Part::Text(&self.plan.reference),
-            Step::Timestamp(precision) => match record.at {
-                Some(at) => self.written(|line| timestamp::write(at, precision, line)),
-                None => Part::Absent,
-            },
+            Step::Timestamp => self.word(key, self.time),
             Step::Reduced(at) => {
-                record.reduced.get(at).map_or(Part::Absent, |value| self.reduced(value))
+                record.reduced.get(at).map_or(Part::Absent, |value| self.reduced(key, value))
             }
-            Step::App(at) => self.added.get(at).map_or(Part::Absent, |value| self.app(value)),
-            Step::Method => self.word(Some(record.method)),
+            Step::App(at) => self.added.get(at).map_or(Part::Absent, |value| self.app(key, value)),
+            Step::Method => self.word(key, Some(record.method)),
             Step::Route => {
-                record.route.as_ref().map_or(Part::Absent, |route| self.route(route))
+                record.route.as_ref().map_or(Part::Absent, |route| self.route(key, route))
             }
-            Step::Scheme => self.word(record.scheme),
-            Step::Version => self.word(record.version),
-            Step::Status(Status::Keep) => self.number(record.status.map(|status| status.as_u16())),
-            Step::Status(Status::Class) => self.word(record.status.and_then(class)),
-            Step::AgentName => self.word(record.device.map(|device| device.name.as_str())),
-            Step::AgentVersion => self.number(record.device.and_then(|device| device.version)),
-            Step::AgentOs => self.word(record.device.map(|device| device.system.as_str())),
-            Step::DeviceType => self.word(record.device.map(|device| device.kind.as_str())),
+            Step::Scheme => self.word(key, record.scheme),
+            Step::Version => self.word(key, record.version),
+            Step::Status(Status::Keep) => self.number(key, record.status.map(|status| status.as_u16())),
+            Step::Status(Status::Class) => self.word(key, record.status.and_then(class)),
+            Step::AgentName => self.word(key, record.device.map(|device| device.name.as_str())),
+            Step::AgentVersion => self.number(key, record.device.and_then(|device| device.version)),
+            Step::AgentOs => self.word(key, record.device.map(|device| device.system.as_str())),
+            Step::DeviceType => self.word(key, record.device.map(|device| device.kind.as_str())),
             Step::Duration(precision) => record.lasted.map_or(Part::Absent, |lasted| {
                 let millis = timestamp::floor(u64::from(lasted), precision);
-                self.thousandths(u32::try_from(millis).unwrap_or(0))
+                self.thousandths(key, u32::try_from(millis).unwrap_or(0))
             }),
-            Step::RequestSize(round) => self.rounded(record.received(), round),
-            Step::ResponseSize(round) => self.rounded(record.status.map(|_| record.sent), round),
-            Step::GrpcStatus => self.number(record.grpc),
-            Step::ErrorType => self.error(),
+            Step::RequestSize(round) => self.rounded(key, record.received(), round),
+            Step::ResponseSize(round) => self.rounded(key, record.status.map(|_| record.sent), round),
+            Step::GrpcStatus => self.number(key, record.grpc),
+            Step::ErrorType => self.error(key),
         }
     }
 
-    fn reduced(&mut self, value: &'r Reduced) -> Part<'r> {
+    fn reduced(&mut self, key: &Key, value: &'r Reduced) -> Part<'r> {
         match value {
             Reduced::Absent => Part::Absent,
-            Reduced::Text(text) => self.safe(text),
-            Reduced::Address(address) => self.written(|line| address::write(*address, line)),
-            Reduced::Pseudonym(pseudonym) => self.pseudonym(*pseudonym),
+            Reduced::Text(text) => self.safe(key, text),
+            Reduced::Pseudonym(pseudonym) => self.pseudonym(key, *pseudonym),
         }
     }
 
-    fn app(&mut self, value: &'r AppValue) -> Part<'r> {
+    fn app(&mut self, key: &Key, value: &'r AppValue) -> Part<'r> {
         match value {
             AppValue::Absent => Part::Absent,
-            AppValue::Text(text) => self.safe(text),
-            AppValue::Signed(number) => self.signed(*number),
-            AppValue::Unsigned(number) => self.unsigned(*number),
-            AppValue::Float(number) => self.float(*number),
+            AppValue::Text(text) => self.safe(key, text),
+            AppValue::Signed(number) => self.signed(key, *number),
+            AppValue::Unsigned(number) => self.unsigned(key, *number),
+            AppValue::Float(number) => self.float(key, *number),
             AppValue::Truth(truth) => {
-                self.bare(if *truth { b"true" } else { b"false" });
+                self.bare(key, if *truth { b"true" } else { b"false" });
                 Part::Truth(*truth)
             }
-            AppValue::Pseudonym(pseudonym) => self.pseudonym(*pseudonym),
+            AppValue::Pseudonym(pseudonym) => self.pseudonym(key, *pseudonym),
         }
     }
 
-    fn pseudonym(&mut self, pseudonym: Pseudonym) -> Part<'r> {
-        self.written(|line| {
+    fn pseudonym(&mut self, key: &Key, pseudonym: Pseudonym) -> Part<'r> {
+        self.written(key, |line| {
             line.extend_from_slice(pseudonym.text(&mut [0; Pseudonym::LENGTH]).as_bytes());
         })
     }
 
     /// What ended the exchange, else the application's code, else a 5xx number.
-    fn error(&mut self) -> Part<'r> {
+    fn error(&mut self, key: &Key) -> Part<'r> {
         let record = self.record;
         let word = match record.end {
             End::Panic => "panic",
@@ -241,37 +241,40 @@ impl<'r> Writer<'r, '_> {
             End::Complete => match (&record.code, record.status) {
                 (Some(code), _) => code.as_str(),
                 (None, Some(status)) if status.is_server_error() => {
-                    return self.written(|line| line.extend_from_slice(status.as_str().as_bytes()));
+                    return self.written(key, |line| line.extend_from_slice(status.as_str().as_bytes()));
                 }
                 (None, _) => return Part::Absent,
             },
         };
-        self.word(Some(word))
+        self.word(key, Some(word))
     }
 
-    fn safe(&mut self, text: &'r Text) -> Part<'r> {
-        let text = text.as_str();
-        if json::is_plain(text.as_bytes()) { self.word(Some(text)) } else { self.escaped(text) }
+    fn safe(&mut self, key: &Key, text: &'r Text) -> Part<'r> {
+        if text.is_word() {
+            self.word(key, Some(text.as_str()))
+        } else {
+            self.escaped(key, text.as_str())
+        }
     }
 
-    fn route(&mut self, route: &'r Template) -> Part<'r> {
+    fn route(&mut self, key: &Key, route: &'r Template) -> Part<'r> {
         match route {
-            Template::Escaped(text) => self.safe(text),
-            template => self.word(Some(template.as_str())),
+            Template::Escaped(text) => self.safe(key, text),
+            template => self.word(key, Some(template.as_str())),
         }
     }
 
     #[cold]
-    fn escaped(&mut self, text: &'r str) -> Part<'r> {
-        self.written(|line| json::escape(text, line));
+    fn escaped(&mut self, key: &Key, text: &'r str) -> Part<'r> {
+        self.written(key, |line| json::escape(text, line));
         Part::Text(text)
     }
 
     /// A word that is safe in a line and in JSON as it stands.
-    fn word(&mut self, word: Option<&'r str>) -> Part<'r> {
+    fn word(&mut self, key: &Key, word: Option<&'r str>) -> Part<'r> {
         word.map_or(Part::Absent, |word| {
             if LINES {
-                self.written(|line| line.extend_from_slice(word.as_bytes()));
+                self.written(key, |line| line.extend_from_slice(word.as_bytes()));
             }
             Part::Text(word)
         })
@@ -279,9 +282,9 @@ impl<'r> Writer<'r, '_> {
 
     /// Text that needs no escape.
     #[inline]
-    fn written(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Part<'r> {
+    fn written(&mut self, key: &Key, write: impl FnOnce(&mut Vec<u8>)) -> Part<'r> {
         if LINES {
-            self.key.open(self.line);
+            key.open(self.line);
         }
         let start = self.line.len();
         write(self.line);
@@ -292,45 +295,45 @@ impl<'r> Writer<'r, '_> {
         Part::Written(start, end)
     }
 
-    fn number(&mut self, number: Option<impl Into<i64>>) -> Part<'r> {
-        number.map_or(Part::Absent, |number| self.signed(number.into()))
+    fn number(&mut self, key: &Key, number: Option<impl Into<i64>>) -> Part<'r> {
+        number.map_or(Part::Absent, |number| self.signed(key, number.into()))
     }
 
-    fn signed(&mut self, number: i64) -> Part<'r> {
-        self.bare(itoa::Buffer::new().format(number).as_bytes());
+    fn signed(&mut self, key: &Key, number: i64) -> Part<'r> {
+        self.bare(key, itoa::Buffer::new().format(number).as_bytes());
         Part::Signed(number)
     }
 
-    fn unsigned(&mut self, number: u64) -> Part<'r> {
-        self.bare(itoa::Buffer::new().format(number).as_bytes());
+    fn unsigned(&mut self, key: &Key, number: u64) -> Part<'r> {
+        self.bare(key, itoa::Buffer::new().format(number).as_bytes());
         Part::Unsigned(number)
     }
 
-    fn float(&mut self, number: f64) -> Part<'r> {
+    fn float(&mut self, key: &Key, number: f64) -> Part<'r> {
         if LINES && number.is_finite() {
-            self.bare(b"");
+            self.bare(key, b"");
             json::decimal(number, self.line);
         }
         Part::Float(number)
     }
 
-    fn thousandths(&mut self, count: u32) -> Part<'r> {
+    fn thousandths(&mut self, key: &Key, count: u32) -> Part<'r> {
         if LINES {
-            self.key.name(self.line);
+            key.name(self.line);
             json::thousandths(count, self.line);
         }
         Part::Float(f64::from(count) / 1000.0)
     }
 
-    fn rounded(&mut self, bytes: Option<u64>, round: u64) -> Part<'r> {
+    fn rounded(&mut self, key: &Key, bytes: Option<u64>, round: u64) -> Part<'r> {
         bytes.map_or(Part::Absent, |bytes| {
-            self.unsigned(bytes.div_ceil(round).saturating_mul(round))
+            self.unsigned(key, bytes.div_ceil(round).saturating_mul(round))
         })
     }
 
-    fn bare(&mut self, value: &[u8]) {
+    fn bare(&mut self, key: &Key, value: &[u8]) {
         if LINES {
-            self.key.name(self.line);
+            key.name(self.line);
             self.line.extend_from_slice(value);
         }
     }

@@ -15,11 +15,13 @@ use crate::record::Record;
 
 /// Holds nothing when no log is to have a record, and once the record is emitted.
 #[derive(Default)]
-pub(crate) struct Exchange(Option<Open>);
+pub(crate) struct Exchange(Option<Box<Open>>);
 
+/// A record and what it is made by, which is there while the record is in use.
+#[derive(Default)]
 struct Open {
-    plan: Arc<Plan>,
-    record: Box<Record>,
+    plan: Option<Arc<Plan>>,
+    record: Record,
 }
 
 /// How many records a thread keeps for exchanges to come, at most.
@@ -27,7 +29,7 @@ const KEPT: usize = 128;
 
 thread_local! {
     /// Nothing of an exchange is left in them.
-    static FREE: RefCell<Vec<Box<Record>>> = const { RefCell::new(Vec::new()) };
+    static FREE: RefCell<Vec<Box<Open>>> = const { RefCell::new(Vec::new()) };
 }
 
 impl Exchange {
@@ -41,28 +43,32 @@ impl Exchange {
     }
 
     fn heard<B>(plan: &Arc<Plan>, logs: u32, request: &mut Request<B>) -> Self {
-        let mut record = free().unwrap_or_default();
-        if record.begin(plan, logs, request) {
-            return Self(Some(Open { plan: Arc::clone(plan), record }));
+        let mut open = free().unwrap_or_default();
+        if open.record.begin(plan, logs, request) {
+            open.plan = Some(Arc::clone(plan));
+            return Self(Some(open));
         }
-        keep(record);
+        keep(open);
         Self(None)
     }
 
     /// The record, and what it is made by.
     #[inline]
     pub(crate) fn open(&mut self) -> Option<(&Plan, &mut Record)> {
-        self.0.as_mut().map(|Open { plan, record }| (&**plan, &mut **record))
+        let open = self.0.as_deref_mut()?;
+        Some((open.plan.as_deref()?, &mut open.record))
     }
 
     /// Emits the record; there is nothing more to tell.
     pub(crate) fn end(&mut self) {
-        if let Some(Open { plan, mut record }) = self.0.take() {
+        let Some(mut open) = self.0.take() else { return };
+        let Open { plan, record } = &mut *open;
+        if let Some(plan) = plan.take() {
             record.settle(&plan);
-            emit(&plan, &record);
-            record.clear();
-            keep(record);
+            emit(&plan, record);
         }
+        record.clear();
+        keep(open);
     }
 }
 
@@ -75,17 +81,17 @@ impl Drop for Exchange {
     }
 }
 
-fn free() -> Option<Box<Record>> {
+fn free() -> Option<Box<Open>> {
     FREE.try_with(|free| free.try_borrow_mut().ok()?.pop()).ok()?
 }
 
-fn keep(record: Box<Record>) {
+fn keep(open: Box<Open>) {
     // A thread that ends keeps nothing.
     let _ = FREE.try_with(|free| {
         if let Ok(mut free) = free.try_borrow_mut()
             && free.len() < KEPT
         {
-            free.push(record);
+            free.push(open);
         }
     });
 }

@@ -98,9 +98,7 @@ pub fn resolve(input: &[u8]) {
     assert_eq!(canonical(address, nat64.as_slice()), address);
     let cut = truncate(address, input[0] % 33, input[1] % 129);
     assert_eq!(truncate(cut, input[0] % 33, input[1] % 129), cut);
-    let mut line = Vec::new();
-    address::write(cut, &mut line);
-    assert_eq!(line, cut.to_string().as_bytes());
+    assert_eq!(address::text(cut).as_str(), cut.to_string());
 }
 
 pub fn forwarded(input: &[u8]) {

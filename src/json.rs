@@ -63,13 +63,6 @@ pub(crate) fn close(line: &mut Vec<u8>) {
     line.extend_from_slice(b"}\n");
 }
 
-/// Whether `text` needs no escape.
-#[expect(clippy::needless_bitwise_bool, reason = "without a branch it becomes vector instructions")]
-pub(crate) fn is_plain(text: &[u8]) -> bool {
-    let special = |byte: &u8| (*byte < b' ') | (*byte == b'"') | (*byte == b'\\');
-    text.iter().fold(true, |plain, byte| plain & !special(byte))
-}
-
 /// Appends `text` as the inside of a JSON string.
 #[cold]
 pub(crate) fn escape(text: &str, buffer: &mut Vec<u8>) {

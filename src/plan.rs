@@ -60,6 +60,8 @@ pub(crate) struct LogPlan {
     pub(crate) consent: bool,
     pub(crate) respects_gpc: bool,
     pub(crate) steps: Box<[Step]>,
+    /// How fine its timestamp is, if it has one.
+    pub(crate) precision: Option<Duration>,
     /// `log` and `policy` as every line has them.
     pub(crate) head: Box<[u8]>,
     pub(crate) calm: &'static Site,
@@ -84,7 +86,7 @@ pub(crate) enum Reduction {
 pub(crate) enum Step {
     Log,
     Policy,
-    Timestamp(Duration),
+    Timestamp,
     /// An index into the plan's reductions.
     Reduced(usize),
     /// An index into the plan's app fields.
@@ -239,7 +241,7 @@ impl Draft {
         let mut steps = vec![Step::Log, Step::Policy];
         for field in &log.fields {
             let step = self.step(field);
-            let first = matches!(step, Step::Timestamp(_));
+            let first = matches!(step, Step::Timestamp);
             let at = if first { 0 } else { steps.len() };
             names.insert(at, field.name().as_str());
             steps.insert(at, step);
@@ -253,6 +255,7 @@ impl Draft {
             consent,
             respects_gpc,
             steps: steps.into(),
+            precision: log.fields.iter().find_map(precision),
             head: head(&log.name, reference),
             calm: Site::intern(&log.name, Level::INFO, &names),
             failed: Site::intern(&log.name, Level::ERROR, &names),
@@ -261,7 +264,7 @@ impl Draft {
 
     fn step(&mut self, field: &Field) -> Step {
         match field {
-            Field::Timestamp { precision } => Step::Timestamp(*precision),
+            Field::Timestamp { .. } => Step::Timestamp,
             Field::ClientAddress(Address::Truncate { ipv4, ipv6, .. }) => {
                 self.client(Reduction::Address { ipv4: *ipv4, ipv6: *ipv6 })
             }
@@ -345,6 +348,10 @@ impl Draft {
         let pseudonym = |reduction: &Reduction| matches!(reduction, Reduction::Pseudonym { .. });
         self.needs.app_pseudonym || self.reductions.iter().any(pseudonym)
     }
+}
+
+const fn precision(field: &Field) -> Option<Duration> {
+    if let Field::Timestamp { precision } = field { Some(*precision) } else { None }
 }
 
 /// Both are words that need no escape: a policy checks them.

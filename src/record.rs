@@ -21,7 +21,7 @@ use crate::keys::Current;
 use crate::plan::{Plan, Reduction};
 use crate::pseudonym::Pseudonym;
 use crate::text::Text;
-use crate::{host, language, text, timestamp, url};
+use crate::{address, host, language, text, timestamp, url};
 
 /// What is known of an exchange; the default is what is known of none.
 #[derive(Default)]
@@ -61,7 +61,6 @@ pub(crate) struct Record {
 /// What is left of a part of the request.
 pub(crate) enum Reduced {
     Absent,
-    Address(std::net::IpAddr),
     Pseudonym(Pseudonym),
     Text(Text),
 }
@@ -348,7 +347,7 @@ impl<'r> Capture<'r> {
     fn try_reduce(&self, reduction: &Reduction) -> Option<Reduced> {
         match reduction {
             Reduction::Address { ipv4, ipv6 } => {
-                Some(Reduced::Address(truncate(self.client?, *ipv4, *ipv6)))
+                Some(Reduced::Text(address::text(truncate(self.client?, *ipv4, *ipv6))))
             }
             Reduction::Pseudonym { ipv6 } => {
                 let pseudonym = self.epoch.as_ref()?.address("client.address", self.client?, *ipv6);

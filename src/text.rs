@@ -18,7 +18,11 @@ const INLINE: usize = 46;
 
 /// A text that may be written: safe, short, and without heap up to 46 bytes.
 #[derive(Clone)]
-pub(crate) struct Text(Form);
+pub(crate) struct Text {
+    form: Form,
+    /// Known to have no quote and no backslash.
+    is_word: bool,
+}
 
 #[derive(Clone)]
 enum Form {
@@ -51,11 +55,22 @@ impl Text {
 
     /// One of our own words, which are safe as they stand.
     pub(crate) const fn fixed(word: &'static str) -> Self {
-        Self(Form::Fixed(word))
+        Self { form: Form::Fixed(word), is_word: true }
+    }
+
+    /// Plain ASCII without quotes, of at most 46 bytes.
+    pub(crate) fn word(word: &str) -> Self {
+        debug_assert!(is_word(word), "written as it is, in JSON too");
+        Self { form: Form::Short(ArrayString::from(word).unwrap_or_default()), is_word: true }
+    }
+
+    /// Whether it needs no escape in JSON; a text that needs none may say that it does.
+    pub(crate) const fn is_word(&self) -> bool {
+        self.is_word
     }
 
     pub(crate) fn as_str(&self) -> &str {
-        match &self.0 {
+        match &self.form {
             Form::Fixed(word) => word,
             Form::Short(text) => text,
             Form::Long(text) => text,
@@ -65,14 +80,16 @@ impl Text {
     fn plain(raw: &str) -> Option<Self> {
         let mut bytes = [b' '; INLINE];
         bytes.get_mut(..raw.len())?.copy_from_slice(raw.as_bytes());
-        let plain = bytes.iter().fold(true, |all, &byte| all & is_plain(byte));
+        let (plain, is_word) = bytes.iter().fold((true, true), |(plain, word), &byte| {
+            (plain & is_plain(byte), word & (byte != b'"'))
+        });
         let short = || ArrayString::from(raw).ok();
-        plain.then(short)?.map(|text| Self(Form::Short(text)))
+        plain.then(short)?.map(|text| Self { form: Form::Short(text), is_word })
     }
 
     #[inline]
     fn append(&mut self, safe: &str) {
-        match &mut self.0 {
+        match &mut self.form {
             Form::Long(text) => return text.push_str(safe),
             Form::Short(text) => {
                 if text.try_push_str(safe).is_ok() {
@@ -84,7 +101,7 @@ impl Text {
         let mut text = String::with_capacity(LONGEST);
         text.push_str(self.as_str());
         text.push_str(safe);
-        self.0 = Form::Long(text);
+        self.form = Form::Long(text);
     }
 }
 
@@ -104,8 +121,17 @@ impl fmt::Debug for Text {
 
 /// Whether `raw` is safe, short and ASCII, and has no quote: it can be written as it stands, in JSON too.
 pub(crate) fn is_word(raw: &str) -> bool {
-    raw.len() <= LONGEST && raw.bytes().all(|byte| is_plain(byte) && byte != b'"')
+    raw.len() <= LONGEST && raw.bytes().all(|byte| WORD[usize::from(byte)])
 }
+
+static WORD: [bool; 256] = {
+    let (mut table, mut byte) = ([false; 256], 0_u8);
+    while byte < 128 {
+        table[byte as usize] = is_plain(byte) && byte != b'"';
+        byte += 1;
+    }
+    table
+};
 
 /// A text being put together; what comes after the 256th character is dropped.
 pub(crate) struct Draft {
@@ -115,7 +141,8 @@ pub(crate) struct Draft {
 
 impl Draft {
     pub(crate) const fn new() -> Self {
-        Self { text: Text(Form::Short(ArrayString::new_const())), room: LONGEST }
+        let text = Text { form: Form::Short(ArrayString::new_const()), is_word: true };
+        Self { text, room: LONGEST }
     }
 
     pub(crate) fn start(atom: &str) -> Self {
@@ -136,6 +163,7 @@ impl Draft {
     pub(crate) fn push(&mut self, raw: &str) {
         let (plain, rest) = raw.split_at_checked(plain_len(raw, self.room)).unwrap_or_default();
         self.text.append(plain);
+        self.text.is_word &= !plain.contains('"');
         self.room -= plain.len();
         if !rest.is_empty() && !self.is_full() {
             self.push_mixed(rest);
@@ -144,12 +172,12 @@ impl Draft {
 
     /// Takes plain ASCII whole, or not at all and nothing after it.
     pub(crate) fn push_whole(&mut self, atom: &str) {
-        debug_assert!(atom.bytes().all(is_plain), "only plain ASCII is taken as it is");
+        debug_assert!(is_word(atom), "only plain ASCII is taken as it is");
         self.take(atom);
     }
 
     pub(crate) fn make_ascii_lowercase(&mut self) {
-        match &mut self.text.0 {
+        match &mut self.text.form {
             Form::Short(text) => text.make_ascii_lowercase(),
             Form::Long(text) => text.make_ascii_lowercase(),
             Form::Fixed(_) => {}
@@ -169,6 +197,7 @@ impl Draft {
             at += if byte < 0x80 { line.push_ascii(byte) } else { line.push_others(raw, at) };
         }
         self.text.append(&line.text);
+        self.text.is_word = false;
         self.room = line.room;
     }
 
@@ -492,10 +521,10 @@ pub(crate) mod tests {
                 );
             }
         }
-        assert!(size_of::<Text>() <= 56);
-        assert!(matches!(Text::new(&"x".repeat(46)).0, Form::Short(_)));
-        assert!(matches!(Text::new(&"é".repeat(23)).0, Form::Short(_)));
-        assert!(matches!(Text::new(&"\n".repeat(23)).0, Form::Short(_)));
+        assert!(size_of::<Text>() <= 64);
+        assert!(matches!(Text::new(&"x".repeat(46)).form, Form::Short(_)));
+        assert!(matches!(Text::new(&"é".repeat(23)).form, Form::Short(_)));
+        assert!(matches!(Text::new(&"\n".repeat(23)).form, Form::Short(_)));
     }
 
     #[test]

@@ -6,6 +6,8 @@
 use std::cell::Cell;
 use std::time::{Duration, SystemTime};
 
+use arrayvec::ArrayString;
+
 /// Milliseconds since the Unix epoch.
 pub(crate) fn millis(now: SystemTime) -> Option<u64> {
     let since = now.duration_since(SystemTime::UNIX_EPOCH).ok()?;
@@ -17,11 +19,12 @@ pub(crate) fn floor(millis: u64, precision: Duration) -> u64 {
     millis - millis % step
 }
 
-/// Appends `2026-01-31T23:59:59Z`, with three decimals when `precision` is not whole seconds.
-pub(crate) fn write(millis: u64, precision: Duration, out: &mut Vec<u8>) {
+/// `2026-01-31T23:59:59Z`, with three decimals when `precision` is not whole seconds.
+pub(crate) fn text(millis: u64, precision: Duration) -> ArrayString<24> {
     thread_local! {
         /// The last second that this thread wrote, and its text.
-        static LAST: Cell<(u64, [u8; 20])> = const { Cell::new((u64::MAX, [b' '; 20])) };
+        static LAST: Cell<(u64, ArrayString<24>)> =
+            const { Cell::new((u64::MAX, ArrayString::new_const())) };
     }
     let millis = floor(millis, precision);
     let seconds = millis / 1000;
@@ -30,17 +33,21 @@ pub(crate) fn write(millis: u64, precision: Duration, out: &mut Vec<u8>) {
         (last, text) = (seconds, second(seconds));
         LAST.set((last, text));
     }
-    out.extend_from_slice(&text);
-    if precision.subsec_nanos() != 0 {
-        out.pop();
-        out.push(b'.');
-        padded(millis % 1000, 3, out);
-        out.push(b'Z');
+    if precision.subsec_nanos() == 0 { text } else { with_decimals(text, millis % 1000) }
+}
+
+fn with_decimals(mut text: ArrayString<24>, millis: u64) -> ArrayString<24> {
+    text.pop();
+    text.push('.');
+    for place in [100, 10, 1] {
+        text.push(char::from(digit(millis / place)));
     }
+    text.push('Z');
+    text
 }
 
 /// `2026-01-31T23:59:59Z`; the year 10000 is nobody's problem and comes out as 0000.
-fn second(seconds: u64) -> [u8; 20] {
+fn second(seconds: u64) -> ArrayString<24> {
     let mut text = *b"0000-00-00T00:00:00Z";
     let (year, month, day) = date(seconds / 86_400);
     let numbers = [
@@ -57,7 +64,7 @@ fn second(seconds: u64) -> [u8; 20] {
             pair.copy_from_slice(&[digit(number / 10), digit(number)]);
         }
     }
-    text
+    str::from_utf8(&text).ok().and_then(|text| ArrayString::from(text).ok()).unwrap_or_default()
 }
 
 /// Proleptic Gregorian date of a day since 1970-01-01, counted in eras of 400 years from March.
@@ -72,12 +79,6 @@ const fn date(days: u64) -> (u64, u64, u64) {
     (era * 400 + year + (month <= 2) as u64, month, day)
 }
 
-fn padded(number: u64, width: u32, out: &mut Vec<u8>) {
-    for place in (0..width).rev() {
-        out.push(digit(number / 10_u64.pow(place)));
-    }
-}
-
 fn digit(number: u64) -> u8 {
     b'0' + u8::try_from(number % 10).unwrap_or(0)
 }
@@ -86,12 +87,6 @@ fn digit(number: u64) -> u8 {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-
-    fn text(millis: u64, precision: Duration) -> String {
-        let mut out = Vec::new();
-        write(millis, precision, &mut out);
-        String::from_utf8(out).unwrap()
-    }
 
     #[test]
     fn precision_rounds_down_in_utc() {
@@ -104,7 +99,7 @@ mod tests {
             (3_600_000, "2025-12-31T23:00:00Z"),
             (86_400_000, "2025-12-31T00:00:00Z"),
         ] {
-            assert_eq!(text(at, Duration::from_millis(precision)), expected);
+            assert_eq!(&text(at, Duration::from_millis(precision)), expected);
         }
     }
 
@@ -117,7 +112,7 @@ mod tests {
         #[test]
         fn agrees_with_a_calendar_that_others_wrote(millis in 0..253_402_300_800_000_u64) {
             let other = jiff::Timestamp::from_millisecond(millis.cast_signed()).unwrap();
-            prop_assert_eq!(text(millis, Duration::from_millis(1)), format!("{other:.3}"));
+            prop_assert_eq!(text(millis, Duration::from_millis(1)).to_string(), format!("{other:.3}"));
         }
     }
 }
