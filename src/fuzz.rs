@@ -7,7 +7,7 @@ use crate::device::{Hints, classify};
 use crate::text::Text;
 use crate::{address, host, key_text, language, url};
 
-const HOST: Option<&str> = Some("app.example.com");
+const HOST: Option<&[u8]> = Some(b"app.example.com");
 
 /// Two inputs from one.
 fn split(input: &[u8]) -> (&[u8], &[u8]) {

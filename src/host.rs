@@ -25,6 +25,12 @@ pub(crate) fn host(authority: &str, allow: &[impl AsRef<str>]) -> Listed {
     place.map_or(Listed::Other, Listed::At)
 }
 
+/// A header's value as text, if it is visible ASCII.
+pub(crate) fn visible(value: &[u8]) -> Option<&str> {
+    let is_visible = value.iter().all(|byte| matches!(byte, b'\t' | b' '..=b'~'));
+    str::from_utf8(value).ok().filter(|_| is_visible)
+}
+
 /// A host and the port behind it, read from `[user info@]host[:port]`.
 pub(crate) struct Authority<'a> {
     pub(crate) host: Host<'a>,
@@ -41,6 +47,7 @@ pub(crate) enum Host<'a> {
 pub(crate) struct Name<'a> {
     text: Cow<'a, str>,
     last_label: usize,
+    is_lower: bool,
 }
 
 impl<'a> Authority<'a> {
@@ -100,12 +107,14 @@ impl<'a> Host<'a> {
     }
 
     /// Whether the authority of a request names this host.
-    pub(crate) fn is_named_by(&self, authority: &str) -> bool {
+    pub(crate) fn is_named_by(&self, authority: &[u8]) -> bool {
         match self {
-            Host::Name(name) if name.text.eq_ignore_ascii_case(authority) => true,
+            Host::Name(name) if name.text.as_bytes().eq_ignore_ascii_case(authority) => true,
             // A name that is written plainly is no other one.
-            Host::Name(_) if is_plain(authority) && !authority.ends_with('.') => false,
-            _ => Authority::parse(authority).is_some_and(|other| self.is_same(&other.host)),
+            Host::Name(_) if is_plain(authority) && !authority.ends_with(b".") => false,
+            _ => visible(authority)
+                .and_then(Authority::parse)
+                .is_some_and(|other| self.is_same(&other.host)),
         }
     }
 
@@ -120,9 +129,9 @@ impl<'a> Host<'a> {
 
     /// The name, unless only a private network knows a host by this spelling: an IP address, a single
     /// label, or a suffix outside the public DNS (RFC 6761, 6762, 7686, 8375; `.internal`: ICANN 2024).
-    pub(crate) fn public_name(self) -> Option<Cow<'a, str>> {
+    pub(crate) fn public_name(self) -> Option<Name<'a>> {
         match self {
-            Host::Name(name) => (!name.is_internal()).then_some(name.text),
+            Host::Name(name) => (!name.is_internal()).then_some(name),
             Host::V4(_) | Host::V6(_) => None,
         }
     }
@@ -137,6 +146,15 @@ impl<'a> Host<'a> {
 }
 
 impl<'a> Name<'a> {
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether it is in lower case already.
+    pub(crate) const fn is_lower(&self) -> bool {
+        self.is_lower
+    }
+
     /// Nearly every name is written as it is compared; only the others pay for decoding and IDNA.
     fn plain(text: &'a str) -> Option<Self> {
         Found::at_start(text, false).filter(|found| found.reach == text.len())?.name_in(text)
@@ -155,7 +173,8 @@ impl<'a> Name<'a> {
         let found = Found::at_start(&text, true)
             .filter(|found| found.reach == text.len() && found.len <= LONGEST_IDN)?;
         text.truncate(found.len);
-        Some(Name { text: Cow::Owned(text), last_label: found.last_label })
+        let Found { last_label, is_lower, .. } = found;
+        Some(Name { text: Cow::Owned(text), last_label, is_lower })
     }
 
     fn last_label(&self) -> &str {
@@ -192,14 +211,15 @@ struct Found {
     len: usize,
     last_label: usize,
     reach: usize,
+    is_lower: bool,
 }
 
 impl Found {
     fn at_start(text: &str, may_be_punycode: bool) -> Option<Self> {
         let bytes = text.as_bytes().get(..LONGEST_NAME + 2).unwrap_or(text.as_bytes());
-        let (mut last_label, mut label) = (0, 0);
+        let (mut last_label, mut label, mut is_lower) = (0, 0, true);
         let len = loop {
-            let len = label_len(bytes.get(label..).unwrap_or_default());
+            let len = label_len(bytes.get(label..).unwrap_or_default(), &mut is_lower);
             let end = label + len;
             if !may_be_punycode && is_punycode(text, label, len) {
                 return None;
@@ -216,22 +236,32 @@ impl Found {
             }
         };
         let reach = len.max(label);
-        (len <= LONGEST_NAME).then_some(Self { len, last_label, reach })
+        (len <= LONGEST_NAME).then_some(Self { len, last_label, reach, is_lower })
     }
 
     fn name_in<'a>(&self, text: &'a str) -> Option<Name<'a>> {
-        Some(Name { text: Cow::Borrowed(text.get(..self.len)?), last_label: self.last_label })
+        let text = Cow::Borrowed(text.get(..self.len)?);
+        Some(Name { text, last_label: self.last_label, is_lower: self.is_lower })
     }
 }
 
 /// Whether a text has the bytes of plain names only.
-fn is_plain(text: &str) -> bool {
-    text.bytes().all(|byte| !matches!(PLACE[usize::from(byte)], Place::Outside))
+fn is_plain(text: &[u8]) -> bool {
+    text.iter().all(|byte| !matches!(PLACE[usize::from(*byte)], Place::Outside))
 }
 
 /// How many bytes from the start on may stand in one label.
-fn label_len(bytes: &[u8]) -> usize {
-    bytes.iter().take_while(|byte| matches!(PLACE[usize::from(**byte)], Place::Inside)).count()
+fn label_len(bytes: &[u8], is_lower: &mut bool) -> usize {
+    let mut len = 0;
+    while let Some(&byte) = bytes.get(len) {
+        match PLACE[usize::from(byte)] {
+            Place::Inside => {}
+            Place::Upper => *is_lower = false,
+            Place::Between | Place::Outside => break,
+        }
+        len += 1;
+    }
+    len
 }
 
 fn is_punycode(text: &str, label: usize, len: usize) -> bool {
@@ -245,6 +275,7 @@ fn is_punycode(text: &str, label: usize, len: usize) -> bool {
 #[derive(Clone, Copy)]
 enum Place {
     Inside,
+    Upper,
     Between,
     Outside,
 }
@@ -254,7 +285,8 @@ static PLACE: [Place; 256] = {
     let mut byte: u8 = 0;
     while byte < 128 {
         places[byte as usize] = match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'-' => Place::Inside,
+            b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-' => Place::Inside,
+            b'A'..=b'Z' => Place::Upper,
             b'.' => Place::Between,
             _ => Place::Outside,
         };

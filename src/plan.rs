@@ -43,6 +43,7 @@ pub(crate) struct Plan {
 #[expect(clippy::struct_excessive_bools, reason = "one for each part of a request")]
 pub(crate) struct Needs {
     pub(crate) client: bool,
+    pub(crate) host: bool,
     pub(crate) route: bool,
     pub(crate) scheme: bool,
     pub(crate) gpc: bool,
@@ -321,6 +322,7 @@ impl Draft {
     }
 
     fn reduced(&mut self, reduction: Reduction) -> Step {
+        self.needs.host |= matches!(reduction, Reduction::Host(_) | Reduction::Referer(_));
         Step::Reduced(slot(&mut self.reductions, reduction))
     }
 

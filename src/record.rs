@@ -70,7 +70,7 @@ pub(crate) enum Template {
     Matched(axum::extract::MatchedPath),
     Given(Route),
     /// One that would not be safe as it stands.
-    Escaped(Text),
+    Escaped(Box<Text>),
 }
 
 /// How the exchange ended, as far as it is known.
@@ -324,7 +324,7 @@ pub(crate) fn counter<B>(request: &Request<B>) -> Option<Arc<AtomicU64>> {
 struct Capture<'r> {
     headers: &'r HeaderMap,
     uri: &'r http::Uri,
-    host: Option<&'r str>,
+    host: Option<&'r [u8]>,
     client: Option<std::net::IpAddr>,
     epoch: Option<Current>,
 }
@@ -334,7 +334,7 @@ impl<'r> Capture<'r> {
         Self {
             headers: request.headers(),
             uri: request.uri(),
-            host: asked(request),
+            host: plan.needs.host.then(|| asked(request)).flatten(),
             client: plan.needs.client.then(|| client(plan, request)).flatten(),
             epoch: plan.epoch(now),
         }
@@ -356,7 +356,8 @@ impl<'r> Capture<'r> {
             Reduction::Path(path) => self.path(path).map(Reduced::Text),
             Reduction::Query(allow) => url::query(self.uri.query()?, allow).map(Reduced::Text),
             Reduction::Host(allow) => {
-                Some(Reduced::Text(Text::new(host::host(self.host?, allow).word(allow))))
+                let asked = host::visible(self.host?)?;
+                Some(Reduced::Text(Text::new(host::host(asked, allow).word(allow))))
             }
             Reduction::Referer(referer) => self.referer(referer).map(Reduced::Text),
             Reduction::UserAgent => Text::from_utf8(self.header(USER_AGENT)?).map(Reduced::Text),
@@ -446,15 +447,15 @@ impl Template {
     fn safe(self) -> Self {
         match text::is_word(self.as_str()) {
             true => self,
-            false => Self::Escaped(Text::new(self.as_str())),
+            false => Self::Escaped(Box::new(Text::new(self.as_str()))),
         }
     }
 }
 
 /// The host that was asked for: `:authority` or an absolute target, else `Host`.
-fn asked<B>(request: &Request<B>) -> Option<&str> {
-    let target = request.uri().authority().map(http::uri::Authority::as_str);
-    target.or_else(|| request.headers().get(HOST)?.to_str().ok())
+fn asked<B>(request: &Request<B>) -> Option<&[u8]> {
+    let target = request.uri().authority().map(|target| target.as_str().as_bytes());
+    target.or_else(|| request.headers().get(HOST).map(http::HeaderValue::as_bytes))
 }
 
 /// A server that knows its scheme puts it into the extensions; a target is only the client's word.

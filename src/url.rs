@@ -5,10 +5,9 @@
 //! a value could be read in two ways, the reading that keeps less is taken, and what lies beyond the
 //! bytes that are read counts as not there. Routes do not come from here: only the router knows them.
 
-use crate::host::{Authority, Host};
+use crate::host::{Authority, Host, Name};
 use crate::percent;
 use crate::text::{Draft, LONGEST, Text};
-use std::borrow::Cow;
 use std::str;
 
 /// Bytes that are read, so that a long value costs no more than a short one.
@@ -26,7 +25,7 @@ const LONGEST_NAME: usize = LONGEST - "https://:65535".len();
 ///
 /// # Privacy
 /// Leaves scheme, host and port of a public site, for as long as the record lives.
-pub(crate) fn origin(referer: &[u8], host: Option<&str>) -> Option<Text> {
+pub(crate) fn origin(referer: &[u8], host: Option<&[u8]>) -> Option<Text> {
     Some(match Referrer::read(referer, host)? {
         Referrer::Own(_) => Text::fixed("self"),
         Referrer::Internal => Text::fixed("internal"),
@@ -37,7 +36,7 @@ pub(crate) fn origin(referer: &[u8], host: Option<&str>) -> Option<Text> {
 
 /// `self`, `internal`, or `external` for everything else: what is no web page is not ours either, and
 /// a fourth word would tell more than the three that are declared.
-pub(crate) fn relation(referer: &[u8], host: Option<&str>) -> Option<&'static str> {
+pub(crate) fn relation(referer: &[u8], host: Option<&[u8]>) -> Option<&'static str> {
     Some(match Referrer::read(referer, host)? {
         Referrer::Own(_) => "self",
         Referrer::Internal => "internal",
@@ -49,7 +48,7 @@ pub(crate) fn relation(referer: &[u8], host: Option<&str>) -> Option<&'static st
 ///
 /// # Privacy
 /// A path can name a person or hold a token: this treatment needs `accept_risk`.
-pub(crate) fn referrer_path(referer: &[u8], host: Option<&str>) -> Option<Text> {
+pub(crate) fn referrer_path(referer: &[u8], host: Option<&[u8]>) -> Option<Text> {
     let (mut draft, rest) = match Referrer::read(referer, host)? {
         Referrer::Own(rest) => (Draft::start("self"), rest),
         Referrer::External(site) => (site.origin(), site.rest),
@@ -72,13 +71,13 @@ enum Referrer<'a> {
 struct Site<'a> {
     text: &'a str,
     scheme: &'static str,
-    name: Cow<'a, str>,
+    name: Name<'a>,
     port: Option<u16>,
     rest: &'a str,
 }
 
 impl<'a> Referrer<'a> {
-    fn read(referer: &'a [u8], host: Option<&str>) -> Option<Self> {
+    fn read(referer: &'a [u8], host: Option<&[u8]>) -> Option<Self> {
         let blanks = clear_of(referer, ends_blank);
         let referer = referer.get(blanks..).filter(|rest| !rest.is_empty())?;
         let parsed = beginning(referer).and_then(|text| {
@@ -89,7 +88,7 @@ impl<'a> Referrer<'a> {
         Some(parsed.unwrap_or(Referrer::Other))
     }
 
-    fn parse(text: &'a str, is_whole: bool, host: Option<&str>) -> Option<Self> {
+    fn parse(text: &'a str, is_whole: bool, host: Option<&[u8]>) -> Option<Self> {
         let (scheme, default, rest) = scheme(text)?;
         let (Authority { host: site, port }, rest) = authority(rest, is_whole)?;
         if host.is_some_and(|own| site.is_named_by(own)) {
@@ -99,7 +98,7 @@ impl<'a> Referrer<'a> {
             return Some(Referrer::Internal);
         };
         let port = port.filter(|&port| port != default);
-        (name.len() <= LONGEST_NAME).then_some(Referrer::External(Site {
+        (name.text().len() <= LONGEST_NAME).then_some(Referrer::External(Site {
             text,
             scheme,
             name,
@@ -155,15 +154,18 @@ const fn ends_authority(byte: u8) -> bool {
 
 impl Site<'_> {
     fn origin(&self) -> Draft {
-        let mut draft = match self.text.get(..self.scheme.len() + self.name.len()) {
-            Some(start) if start.ends_with(&*self.name) => Draft::start(start),
+        let name = self.name.text();
+        let mut draft = match self.text.get(..self.scheme.len() + name.len()) {
+            Some(start) if start.ends_with(name) => Draft::start(start),
             _ => {
                 let mut draft = Draft::start(self.scheme);
-                draft.push_whole(&self.name);
+                draft.push_whole(name);
                 draft
             }
         };
-        draft.make_ascii_lowercase();
+        if !self.name.is_lower() || !self.text.starts_with(self.scheme) {
+            draft.make_ascii_lowercase();
+        }
         if let Some(port) = self.port {
             draft.push_whole(":");
             push_number(&mut draft, port);
@@ -378,7 +380,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const HOST: Option<&str> = Some("app.example.com");
+    const HOST: Option<&[u8]> = Some(b"app.example.com");
 
     fn from(referer: &str) -> String {
         written(origin(referer.as_bytes(), HOST))
@@ -394,7 +396,7 @@ mod tests {
             serde_json::from_str(include_str!("../tests/vectors/referrer.json")).unwrap();
         for vector in vectors {
             let referer = vector["input"].as_str().unwrap();
-            let text = origin(referer.as_bytes(), vector["host"].as_str());
+            let text = origin(referer.as_bytes(), vector["host"].as_str().map(str::as_bytes));
             assert_eq!(written(text), vector["origin"].as_str().unwrap(), "{referer}");
         }
     }
@@ -446,14 +448,14 @@ mod tests {
             ("http://192.0.2.7/", "192.0.2.7:80"),
             ("https://münchen.example/", "xn--mnchen-3ya.example"),
         ] {
-            assert_eq!(written(origin(referer.as_bytes(), Some(host))), "self", "{referer}");
+            assert_eq!(written(origin(referer.as_bytes(), Some(host.as_bytes()))), "self", "{referer}");
         }
     }
 
     #[test]
     fn without_a_usable_host_of_the_request_nothing_is_self() {
         for host in [None, Some(""), Some("a b"), Some(":80"), Some("app.example.com/x")] {
-            let text = origin(b"https://app.example.com/", host);
+            let text = origin(b"https://app.example.com/", host.map(str::as_bytes));
             assert_eq!(written(text), "https://app.example.com", "{host:?}");
         }
     }

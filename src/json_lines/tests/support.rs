@@ -13,6 +13,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 
 use super::super::name::Name;
 use super::super::{Flush, JsonLines, Options};
+use crate::line::Line;
 use crate::event::{Site, outside_spans};
 use crate::policy::Policy;
 
@@ -58,7 +59,7 @@ pub(super) fn line(log: &str, marker: u64) -> String {
 }
 
 pub(super) fn record(site: &'static Site, values: &[Option<&dyn Value>]) {
-    outside_spans(|outside| outside.event(site, values));
+    outside_spans(|outside| outside.event(site, values, &Line::default()));
 }
 
 pub(super) fn dispatch(layer: JsonLines) -> Dispatch {
