@@ -185,7 +185,7 @@ pub(crate) fn text(address: IpAddr) -> Text {
     let len = pen.len;
     // Whole words are checked several times faster than an address by itself.
     let written = str::from_utf8(&out.0).ok().and_then(|written| written.get(..len));
-    Text::word(written.unwrap_or_default())
+    written.and_then(Text::word).unwrap_or(Text::fixed(""))
 }
 
 #[repr(align(16))]

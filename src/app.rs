@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::event::outside_spans;
 use crate::plan::Plan;
 use crate::pseudonym::{Epoch, Pseudonym};
-use crate::text::Text;
+use crate::text::{self, Text};
 
 /// The peer's address, for servers without axum's `ConnectInfo`: put it into the request
 /// extensions before the layer.
@@ -27,16 +27,25 @@ pub struct PeerAddr(pub SocketAddr);
 ///
 /// The template (`/users/{id}`), never the path.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Route(Arc<str>);
+pub struct Route {
+    template: Arc<str>,
+    is_word: bool,
+}
 
 impl Route {
-    /// The template as the router knows it.
+    /// The template as the router knows it. Clones are cheaper than new ones.
     pub fn new(template: impl Into<Arc<str>>) -> Self {
-        Self(template.into())
+        let template = template.into();
+        Self { is_word: text::is_word(&template), template }
     }
 
     pub(crate) fn as_str(&self) -> &str {
-        &self.0
+        &self.template
+    }
+
+    /// Whether it can be written as it stands.
+    pub(crate) const fn is_word(&self) -> bool {
+        self.is_word
     }
 }
 

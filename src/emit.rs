@@ -136,9 +136,12 @@ impl<'r> Part<'r> {
             let text = line.get(start..end).and_then(|text| str::from_utf8(text).ok());
             *self = text.map_or(Self::Absent, Self::Text);
         }
+        // Most are texts.
+        if let Self::Text(text) = self {
+            return Some(text);
+        }
         match self {
-            Self::Absent | Self::Written(..) => None,
-            Self::Text(text) => Some(text),
+            Self::Absent | Self::Written(..) | Self::Text(_) => None,
             Self::Signed(number) => Some(number),
             Self::Unsigned(number) => Some(number),
             Self::Float(number) => Some(number),

@@ -219,7 +219,8 @@ impl Found {
         let bytes = text.as_bytes().get(..LONGEST_NAME + 2).unwrap_or(text.as_bytes());
         let (mut last_label, mut label, mut is_lower) = (0, 0, true);
         let len = loop {
-            let len = label_len(bytes.get(label..).unwrap_or_default(), &mut is_lower);
+            let (len, has_upper) = label_len(bytes.get(label..).unwrap_or_default());
+            is_lower &= !has_upper;
             let end = label + len;
             if !may_be_punycode && is_punycode(text, label, len) {
                 return None;
@@ -247,21 +248,21 @@ impl Found {
 
 /// Whether a text has the bytes of plain names only.
 fn is_plain(text: &[u8]) -> bool {
-    text.iter().all(|byte| !matches!(PLACE[usize::from(*byte)], Place::Outside))
+    text.iter().all(|byte| PLACE[usize::from(*byte)] != OUTSIDE)
 }
 
-/// How many bytes from the start on may stand in one label.
-fn label_len(bytes: &[u8], is_lower: &mut bool) -> usize {
-    let mut len = 0;
+/// How many bytes from the start on may stand in one label, and whether one of them is upper case.
+fn label_len(bytes: &[u8]) -> (usize, bool) {
+    let (mut len, mut seen) = (0, INSIDE);
     while let Some(&byte) = bytes.get(len) {
-        match PLACE[usize::from(byte)] {
-            Place::Inside => {}
-            Place::Upper => *is_lower = false,
-            Place::Between | Place::Outside => break,
+        let place = PLACE[usize::from(byte)];
+        if place > UPPER {
+            break;
         }
+        seen |= place;
         len += 1;
     }
-    len
+    (len, seen == UPPER)
 }
 
 fn is_punycode(text: &str, label: usize, len: usize) -> bool {
@@ -271,29 +272,26 @@ fn is_punycode(text: &str, label: usize, len: usize) -> bool {
         && text.get(label..label + 2).is_some_and(|start| start.eq_ignore_ascii_case("xn"))
 }
 
-/// Where a byte stands in a name.
-#[derive(Clone, Copy)]
-enum Place {
-    Inside,
-    Upper,
-    Between,
-    Outside,
-}
-
-static PLACE: [Place; 256] = {
-    let mut places = [Place::Outside; 256];
+/// Where a byte stands in a name: inside of a label, between two, or nowhere.
+static PLACE: [u8; 256] = {
+    let mut places = [OUTSIDE; 256];
     let mut byte: u8 = 0;
     while byte < 128 {
         places[byte as usize] = match byte {
-            b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-' => Place::Inside,
-            b'A'..=b'Z' => Place::Upper,
-            b'.' => Place::Between,
-            _ => Place::Outside,
+            b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-' => INSIDE,
+            b'A'..=b'Z' => UPPER,
+            b'.' => BETWEEN,
+            _ => OUTSIDE,
         };
         byte += 1;
     }
     places
 };
+
+const INSIDE: u8 = 0;
+const UPPER: u8 = 1;
+const BETWEEN: u8 = 2;
+const OUTSIDE: u8 = 3;
 
 /// All that browsers take for an IPv4 address: one to four parts, decimal, octal or hexadecimal, of
 /// which the last fills the bytes that are left.

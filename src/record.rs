@@ -21,7 +21,9 @@ use crate::keys::Current;
 use crate::plan::{Plan, Reduction};
 use crate::pseudonym::Pseudonym;
 use crate::text::Text;
-use crate::{address, host, language, text, timestamp, url};
+#[cfg(feature = "axum")]
+use crate::text;
+use crate::{address, host, language, timestamp, url};
 
 /// What is known of an exchange; the default is what is known of none.
 #[derive(Default)]
@@ -445,10 +447,13 @@ impl Template {
     }
 
     fn safe(self) -> Self {
-        match text::is_word(self.as_str()) {
-            true => self,
-            false => Self::Escaped(Box::new(Text::new(self.as_str()))),
-        }
+        let is_word = match &self {
+            #[cfg(feature = "axum")]
+            Self::Matched(path) => text::is_word(path.as_str()),
+            Self::Given(route) => route.is_word(),
+            Self::Escaped(_) => true,
+        };
+        if is_word { self } else { Self::Escaped(Box::new(Text::new(self.as_str()))) }
     }
 }
 

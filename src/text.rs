@@ -56,10 +56,10 @@ impl Text {
         Self(Form::Fixed(word))
     }
 
-    /// Plain ASCII without quotes, of at most 48 bytes.
-    pub(crate) fn word(word: &str) -> Self {
+    /// Plain ASCII without quotes, if it has at most 48 bytes.
+    pub(crate) fn word(word: &str) -> Option<Self> {
         debug_assert!(is_word(word), "written as it is, in JSON too");
-        Self(Form::Word(ArrayString::from(word).unwrap_or_default()))
+        ArrayString::from(word).ok().map(|word| Self(Form::Word(word)))
     }
 
     /// Whether it needs no escape in JSON; a text that needs none may say that it does.

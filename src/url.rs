@@ -29,7 +29,7 @@ pub(crate) fn origin(referer: &[u8], host: Option<&[u8]>) -> Option<Text> {
     Some(match Referrer::read(referer, host)? {
         Referrer::Own(_) => Text::fixed("self"),
         Referrer::Internal => Text::fixed("internal"),
-        Referrer::External(site) => site.origin().finish(),
+        Referrer::External(site) => site.written().unwrap_or_else(|| site.origin().finish()),
         Referrer::Other => Text::fixed("other"),
     })
 }
@@ -78,7 +78,8 @@ struct Site<'a> {
 
 impl<'a> Referrer<'a> {
     fn read(referer: &'a [u8], host: Option<&[u8]>) -> Option<Self> {
-        let blanks = clear_of(referer, ends_blank);
+        let starts = referer.first().is_some_and(|&byte| ends_blank(byte));
+        let blanks = if starts { 0 } else { clear_of(referer, ends_blank) };
         let referer = referer.get(blanks..).filter(|rest| !rest.is_empty())?;
         let parsed = beginning(referer).and_then(|text| {
             let is_whole = text.len() == referer.len();
@@ -154,16 +155,15 @@ const fn ends_authority(byte: u8) -> bool {
 
 impl Site<'_> {
     fn origin(&self) -> Draft {
-        let name = self.name.text();
-        let mut draft = match self.text.get(..self.scheme.len() + name.len()) {
-            Some(start) if start.ends_with(name) => Draft::start(start),
-            _ => {
+        let mut draft = match self.start() {
+            Some(start) => Draft::start(start),
+            None => {
                 let mut draft = Draft::start(self.scheme);
-                draft.push_whole(name);
+                draft.push_whole(self.name.text());
                 draft
             }
         };
-        if !self.name.is_lower() || !self.text.starts_with(self.scheme) {
+        if !self.is_lower() {
             draft.make_ascii_lowercase();
         }
         if let Some(port) = self.port {
@@ -171,6 +171,23 @@ impl Site<'_> {
             push_number(&mut draft, port);
         }
         draft
+    }
+
+    /// The origin, if it is written as it stands.
+    fn written(&self) -> Option<Text> {
+        let start = self.start().filter(|_| self.is_lower() && self.port.is_none())?;
+        Text::word(start)
+    }
+
+    /// Scheme and name, where the name follows the scheme.
+    fn start(&self) -> Option<&str> {
+        let (at, name) = (self.scheme.len(), self.name.text());
+        let follows = self.text.as_bytes().get(at..)?.as_ptr() == name.as_ptr();
+        self.text.get(..at + name.len()).filter(|_| follows)
+    }
+
+    fn is_lower(&self) -> bool {
+        self.name.is_lower() && self.text.starts_with(self.scheme)
     }
 }
 
