@@ -37,7 +37,8 @@ fn event(plan: &Plan, record: &Record, log: &LogPlan, outside: &Outside) {
         return;
     }
     record.fields.with(|added| {
-        let time = log.precision.zip(record.at).map(|(precision, at)| timestamp::text(at, precision));
+        let time =
+            log.precision.zip(record.at).map(|(precision, at)| timestamp::text(at, precision));
         let time = time.as_deref();
         lend(|line| {
             let emission = Emission { plan, record, log, added, outside, site, time, line };
@@ -186,7 +187,9 @@ impl<'r> Writer<'r, '_> {
             }
             Step::Scheme => self.word(key, record.scheme),
             Step::Version => self.word(key, record.version),
-            Step::Status(Status::Keep) => self.number(key, record.status.map(|status| status.as_u16())),
+            Step::Status(Status::Keep) => {
+                self.number(key, record.status.map(|status| status.as_u16()))
+            }
             Step::Status(Status::Class) => self.word(key, record.status.and_then(class)),
             Step::AgentName => self.word(key, record.device.map(|device| device.name.as_str())),
             Step::AgentVersion => self.number(key, record.device.and_then(|device| device.version)),
@@ -197,7 +200,9 @@ impl<'r> Writer<'r, '_> {
                 self.thousandths(key, u32::try_from(millis).unwrap_or(0))
             }),
             Step::RequestSize(round) => self.rounded(key, record.received(), round),
-            Step::ResponseSize(round) => self.rounded(key, record.status.map(|_| record.sent), round),
+            Step::ResponseSize(round) => {
+                self.rounded(key, record.status.map(|_| record.sent), round)
+            }
             Step::GrpcStatus => self.number(key, record.grpc),
             Step::ErrorType => self.error(key),
         }
@@ -244,7 +249,8 @@ impl<'r> Writer<'r, '_> {
             End::Complete => match (&record.code, record.status) {
                 (Some(code), _) => code.as_str(),
                 (None, Some(status)) if status.is_server_error() => {
-                    return self.written(key, |line| line.extend_from_slice(status.as_str().as_bytes()));
+                    return self
+                        .written(key, |line| line.extend_from_slice(status.as_str().as_bytes()));
                 }
                 (None, _) => return Part::Absent,
             },

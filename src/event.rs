@@ -78,12 +78,8 @@ impl Site {
     #[cold]
     fn register(&'static self) {
         // Whoever comes while another thread registers emits, and is heard if anybody listens.
-        let new = self.interest.compare_exchange(
-            NEW,
-            SOMETIMES,
-            Ordering::AcqRel,
-            Ordering::Relaxed,
-        );
+        let new =
+            self.interest.compare_exchange(NEW, SOMETIMES, Ordering::AcqRel, Ordering::Relaxed);
         if new.is_ok() {
             register(self);
         }
@@ -177,12 +173,7 @@ impl Outside {
     }
 
     /// One event of this call-site, whose line this is; a `None` is a field that the event does not have.
-    pub(crate) fn event(
-        &self,
-        site: &'static Site,
-        values: &[Option<&dyn Value>],
-        line: &Line,
-    ) {
+    pub(crate) fn event(&self, site: &'static Site, values: &[Option<&dyn Value>], line: &Line) {
         let metadata =
             site.metadata.get().expect("a site is given its metadata before anybody sees it");
         let always = site.interest.load(Ordering::Relaxed) == ALWAYS;

@@ -9,7 +9,6 @@ use std::str;
 const LONGEST: usize = 8 * 1024;
 const MOST_RANGES: usize = 16;
 const LONGEST_RANGE: usize = 64;
-const BLANK: [char; 2] = [' ', '\t'];
 
 /// The language with the highest weight, the first of equals; `*` and what has the weight 0 do not count.
 ///
@@ -19,53 +18,76 @@ pub(crate) fn language(accept: &[u8], allow: &[impl AsRef<str>]) -> Option<Liste
     if accept.len() > LONGEST {
         return None;
     }
-    let mut best = ("", 0);
-    for range in str::from_utf8(accept).ok()?.split(',').take(MOST_RANGES) {
-        let (primary, weight) = weighed(range.trim_matches(BLANK))?;
-        if weight > best.1 && primary != "*" {
+    let mut best = (&b""[..], 0);
+    for range in accept.split(|byte| *byte == b',').take(MOST_RANGES) {
+        let (primary, weight) = weighed(trim_end(trim_start(range)))?;
+        if weight > best.1 && primary != b"*" {
             best = (primary, weight);
         }
     }
-    (best.1 > 0).then(|| Listed::of(best.0, allow))
+    let (primary, weight) = best;
+    str::from_utf8(primary).ok().filter(|_| weight > 0).map(|primary| Listed::of(primary, allow))
 }
 
-fn weighed(range: &str) -> Option<(&str, u16)> {
+fn weighed(range: &[u8]) -> Option<(&[u8], u16)> {
     if range.is_empty() {
-        return Some(("", 0));
+        return Some((b"", 0));
     }
     if range.len() > LONGEST_RANGE {
         return None;
     }
-    let Some((tag, weight)) = range.split_once(';') else {
+    let Some((tag, weight)) = split_once(range, b';') else {
         return Some((primary(range)?, 1000));
     };
-    let weight = thousandths(weight.trim_start_matches(BLANK))?;
-    Some((primary(tag.trim_end_matches(BLANK))?, weight))
+    let weight = thousandths(trim_start(weight))?;
+    Some((primary(trim_end(tag))?, weight))
 }
 
-fn primary(tag: &str) -> Option<&str> {
-    let (primary, others) = tag.split_once('-').unwrap_or((tag, "none"));
-    let is_language = is_subtag(primary) && primary.bytes().all(|byte| byte.is_ascii_alphabetic());
-    (tag == "*" || (is_language && others.split('-').all(is_subtag))).then_some(primary)
+fn primary(tag: &[u8]) -> Option<&[u8]> {
+    if tag == b"*" {
+        return Some(tag);
+    }
+    let mut subtags = tag.split(|byte| *byte == b'-');
+    let primary = subtags.next().filter(|subtag| subtag.iter().all(u8::is_ascii_alphabetic))?;
+    (is_subtag(primary) && subtags.all(is_subtag)).then_some(primary)
 }
 
-fn is_subtag(text: &str) -> bool {
-    (1..=8).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
+fn is_subtag(text: &[u8]) -> bool {
+    (1..=8).contains(&text.len()) && text.iter().all(u8::is_ascii_alphanumeric)
 }
 
-fn thousandths(weight: &str) -> Option<u16> {
-    let value = weight.strip_prefix(['q', 'Q'])?.strip_prefix('=')?;
-    let (whole, part) = value.split_once('.').unwrap_or((value, ""));
-    if part.len() > 3 || !part.bytes().all(|byte| byte.is_ascii_digit()) {
+fn thousandths(weight: &[u8]) -> Option<u16> {
+    let [b'q' | b'Q', b'=', value @ ..] = weight else { return None };
+    let (whole, part) = split_once(value, b'.').unwrap_or((value, b""));
+    if part.len() > 3 || !part.iter().all(u8::is_ascii_digit) {
         return None;
     }
-    let digits = part.bytes().chain(*b"000").take(3);
+    let digits = part.iter().chain(b"000").take(3);
     let part = digits.fold(0, |sum, digit| sum * 10 + u16::from(digit - b'0'));
     match (whole, part) {
-        ("0", part) => Some(part),
-        ("1", 0) => Some(1000),
+        (b"0", part) => Some(part),
+        (b"1", 0) => Some(1000),
         _ => None,
     }
+}
+
+fn split_once(text: &[u8], at: u8) -> Option<(&[u8], &[u8])> {
+    let (before, rest) = text.split_at_checked(text.iter().position(|byte| *byte == at)?)?;
+    Some((before, rest.get(1..)?))
+}
+
+const fn trim_start(mut text: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] = text {
+        text = rest;
+    }
+    text
+}
+
+const fn trim_end(mut text: &[u8]) -> &[u8] {
+    while let [rest @ .., b' ' | b'\t'] = text {
+        text = rest;
+    }
+    text
 }
 
 #[cfg(test)]

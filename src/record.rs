@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Instant, SystemTime};
 
 use http::header::{ACCEPT_LANGUAGE, CONTENT_LENGTH, CONTENT_TYPE, HOST, REFERER, USER_AGENT};
-use http::{HeaderMap, Request, Response, StatusCode, Version};
+use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode, Version};
 use http_body::Body;
 
 use crate::app::{Consent, ErrorCode, LogFields, PeerAddr, Route};
@@ -20,9 +20,9 @@ use crate::field::{Path, Referer};
 use crate::keys::Current;
 use crate::plan::{Plan, Reduction};
 use crate::pseudonym::Pseudonym;
-use crate::text::Text;
 #[cfg(feature = "axum")]
 use crate::text;
+use crate::text::Text;
 use crate::{address, host, language, timestamp, url};
 
 /// What is known of an exchange; the default is what is known of none.
@@ -88,8 +88,21 @@ pub(crate) enum End {
 }
 
 /// OpenTelemetry's known methods: RFC 9110 §9.3 and RFC 5789.
-const METHODS: [&str; 9] =
-    ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
+fn method(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::DELETE => "DELETE",
+        Method::CONNECT => "CONNECT",
+        Method::OPTIONS => "OPTIONS",
+        Method::TRACE => "TRACE",
+        Method::PATCH => "PATCH",
+        _ => "_OTHER",
+    }
+}
+
 const SCHEMES: [&str; 2] = ["http", "https"];
 
 /// A word of a closed list; its case counts.
@@ -121,7 +134,7 @@ impl Record {
     fn start<B>(&mut self, plan: &Arc<Plan>, request: &mut Request<B>, now: SystemTime) {
         let needs = &plan.needs;
         self.at = timestamp::millis(now);
-        self.method = known(&METHODS, request.method().as_str()).unwrap_or("_OTHER");
+        self.method = method(request.method());
         self.version = version(request.version());
         self.consented = consented(plan, request.extensions());
         let epoch = self.reduce(plan, request, now);
@@ -151,12 +164,7 @@ impl Record {
     }
 
     /// Reduces what the plan keeps; the key of this moment, if there is one.
-    fn reduce<B>(
-        &mut self,
-        plan: &Plan,
-        request: &Request<B>,
-        now: SystemTime,
-    ) -> Option<Current> {
+    fn reduce<B>(&mut self, plan: &Plan, request: &Request<B>, now: SystemTime) -> Option<Current> {
         let capture = Capture::of(plan, request, now);
         for reduction in &plan.reductions {
             self.reduced.push(capture.reduce(reduction));
@@ -195,7 +203,8 @@ impl Record {
         self.code = response.extensions().get().cloned();
         self.consented |= consented(plan, response.extensions());
         if plan.needs.route && self.route.is_none() {
-            self.route = response.extensions().get().cloned().map(Template::Given).map(Template::safe);
+            self.route =
+                response.extensions().get().cloned().map(Template::Given).map(Template::safe);
         }
         if plan.needs.grpc {
             self.is_grpc = is_grpc(head);
@@ -251,8 +260,7 @@ impl Record {
 
     /// What is known for sure at the drop.
     pub(crate) fn settle(&mut self, plan: &Plan) {
-        let whole =
-            self.status.is_some() && self.owed.is_some_and(|owed| self.sent >= owed);
+        let whole = self.status.is_some() && self.owed.is_some_and(|owed| self.sent >= owed);
         self.end = match self.end {
             End::Aborted if self.inside || std::thread::panicking() => End::Panic,
             End::Aborted if whole => End::Complete,
@@ -389,7 +397,7 @@ impl<'r> Capture<'r> {
         }
     }
 
-    fn header(&self, name: http::HeaderName) -> Option<&'r [u8]> {
+    fn header(&self, name: HeaderName) -> Option<&'r [u8]> {
         self.headers.get(name).map(http::HeaderValue::as_bytes)
     }
 }
@@ -484,13 +492,17 @@ fn announced(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.trim().parse().ok()
 }
 
+static BRANDS: HeaderName = HeaderName::from_static("sec-ch-ua");
+static MOBILE: HeaderName = HeaderName::from_static("sec-ch-ua-mobile");
+static PLATFORM: HeaderName = HeaderName::from_static("sec-ch-ua-platform");
+
 fn hints(headers: &HeaderMap) -> Hints<'_> {
-    let value = |name: &str| headers.get(name).map(http::HeaderValue::as_bytes);
+    let value = |name: &HeaderName| headers.get(name).map(http::HeaderValue::as_bytes);
     Hints {
-        user_agent: value("user-agent"),
-        brands: value("sec-ch-ua"),
-        mobile: value("sec-ch-ua-mobile"),
-        platform: value("sec-ch-ua-platform"),
+        user_agent: value(&USER_AGENT),
+        brands: value(&BRANDS),
+        mobile: value(&MOBILE),
+        platform: value(&PLATFORM),
     }
 }
 

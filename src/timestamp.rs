@@ -11,7 +11,7 @@ use arrayvec::ArrayString;
 /// Milliseconds since the Unix epoch.
 pub(crate) fn millis(now: SystemTime) -> Option<u64> {
     let since = now.duration_since(SystemTime::UNIX_EPOCH).ok()?;
-    u64::try_from(since.as_millis()).ok()
+    since.as_secs().checked_mul(1000)?.checked_add(u64::from(since.subsec_millis()))
 }
 
 pub(crate) fn floor(millis: u64, precision: Duration) -> u64 {

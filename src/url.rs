@@ -465,7 +465,11 @@ mod tests {
             ("http://192.0.2.7/", "192.0.2.7:80"),
             ("https://münchen.example/", "xn--mnchen-3ya.example"),
         ] {
-            assert_eq!(written(origin(referer.as_bytes(), Some(host.as_bytes()))), "self", "{referer}");
+            assert_eq!(
+                written(origin(referer.as_bytes(), Some(host.as_bytes()))),
+                "self",
+                "{referer}"
+            );
         }
     }
 

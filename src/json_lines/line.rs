@@ -20,11 +20,7 @@ thread_local! {
 /// Gives `take` the line of `event`; the buffer belongs to the thread and is used again.
 ///
 /// `keys` are those of the call-site, in its order.
-pub(crate) fn with_line<T>(
-    event: &Event<'_>,
-    keys: &[Key],
-    take: impl FnOnce(&[u8]) -> T,
-) -> T {
+pub(crate) fn with_line<T>(event: &Event<'_>, keys: &[Key], take: impl FnOnce(&[u8]) -> T) -> T {
     let mut take = Some(take);
     let mut run = |buffer: &mut Vec<u8>| {
         format(event, keys, buffer);

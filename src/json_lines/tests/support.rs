@@ -13,8 +13,8 @@ use tracing_subscriber::layer::SubscriberExt as _;
 
 use super::super::name::Name;
 use super::super::{Flush, JsonLines, Options};
-use crate::line::Line;
 use crate::event::{Site, outside_spans};
+use crate::line::Line;
 use crate::policy::Policy;
 
 pub(super) const FIELDS: [&str; 8] = [
