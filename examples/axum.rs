@@ -27,9 +27,6 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use visits::Visits;
 
-/// How long the last records may take.
-const LAST: Duration = Duration::from_secs(10);
-
 type Failure = Box<dyn std::error::Error>;
 
 /// How long open responses may go on after Ctrl-C.
@@ -71,18 +68,12 @@ fn run(args: Args) -> Result<(), Failure> {
     result.and(finish(flush))
 }
 
-/// Writes what is left, within a bound, and says so if that could not be done.
+/// Writes what is left, and says so if that could not be done.
 fn finish(flush: Flush) -> Result<(), Failure> {
-    let (done, finished) = std::sync::mpsc::channel();
-    std::thread::spawn(move || {
-        let flushed = flush.flush();
-        let stats = flush.stats();
-        let _ = done.send(flushed.map(|()| stats.dropped).unwrap_or(stats.dropped + stats.queued));
-    });
-    match finished.recv_timeout(LAST) {
-        Ok(0) => Ok(()),
-        Ok(missing) => Err(format!("{missing} records could not be written").into()),
-        Err(_) => Err("the last records could not be written in time".into()),
+    let stats = flush.finish();
+    match stats.dropped + stats.queued {
+        0 => Ok(()),
+        missing => Err(format!("{missing} records could not be written").into()),
     }
 }
 

@@ -117,7 +117,9 @@ impl Plan {
         let logs = declaration.logs.iter().map(|log| draft.log(log)).collect();
         let app = draft.app_fields();
         let keys = draft.needs_keys().then(|| keys(declaration)).transpose()?;
-        keys.iter().for_each(|keys| keys.turn_unasked(warn_of));
+        if let Some(keys) = &keys {
+            keys.turn_unasked(warn_of);
+        }
         Ok(Self {
             reference: policy.reference().into(),
             clients: clients(declaration),
