@@ -20,8 +20,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use args::Args;
+use axum::Router;
 use axum::extract::Extension;
 use axum::http::uri::Scheme;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch::{self, Receiver};
 use tower_privacy_log::{CountBodyLayer, Flush, JsonLines, Options, Policy, PrivacyLogLayer};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -63,7 +66,8 @@ fn run(args: Args) -> Result<(), Failure> {
     let visits = Visits::default();
     let flush = subscribe(args.log_dir.as_deref(), &policy, &visits)?;
     let runtime = tokio::runtime::Runtime::new()?;
-    let result = runtime.block_on(serve(args.listen, layer, visits));
+    let warnings = policy.warnings();
+    let result = runtime.block_on(serve(&args, app(layer, visits), &warnings));
     runtime.shutdown_timeout(Duration::from_secs(1));
     result.and(finish(flush))
 }
@@ -88,38 +92,45 @@ fn subscribe(folder: Option<&Path>, policy: &Policy, visits: &Visits) -> Result<
     Ok(flush)
 }
 
-async fn serve(listen: SocketAddr, layer: PrivacyLogLayer, visits: Visits) -> Result<(), Failure> {
-    let app = routes::router()
+async fn serve(args: &Args, app: Router, warnings: &[String]) -> Result<(), Failure> {
+    let stop = signals()?;
+    let listener = tokio::net::TcpListener::bind(args.listen)
+        .await
+        .map_err(|error| format!("cannot listen on {}: {error}", args.listen))?;
+    say(&format!("listening on http://{}", listener.local_addr()?));
+    for warning in warnings {
+        say(&format!("warning: {warning}"));
+    }
+    let app = app.into_make_service_with_connect_info::<SocketAddr>();
+    let server = axum::serve(listener, app).with_graceful_shutdown(stopped(stop.clone()));
+    tokio::select! {
+        result = server => Ok(result?),
+        () = async { stopped(stop).await; tokio::time::sleep(GRACE).await } => Ok(()),
+    }
+}
+
+fn app(layer: PrivacyLogLayer, visits: Visits) -> Router {
+    routes::router()
         .layer(CountBodyLayer)
         .layer(layer)
         .layer(axum::middleware::from_fn(routes::consent))
         .layer(Extension(Scheme::HTTP))
         .layer(visits.watch())
-        .layer(Extension(visits));
-    let listener = tokio::net::TcpListener::bind(listen)
-        .await
-        .map_err(|error| format!("cannot listen on {listen}: {error}"))?;
-    say(&format!("listening on http://{}", listener.local_addr()?));
-    let app = app.into_make_service_with_connect_info::<SocketAddr>();
-    let server = axum::serve(listener, app).with_graceful_shutdown(stopped());
-    tokio::select! {
-        result = server => Ok(result?),
-        () = async { stopped().await; tokio::time::sleep(GRACE).await } => Ok(()),
-    }
+        .layer(Extension(visits))
 }
 
-/// Ctrl-C, or the signal by which containers stop.
-async fn stopped() {
-    let ctrl_c = async { tokio::signal::ctrl_c().await.unwrap_or_default() };
-    #[cfg(unix)]
-    let terminated = async {
-        use tokio::signal::unix::{SignalKind, signal};
-        match signal(SignalKind::terminate()) {
-            Ok(mut signals) => drop(signals.recv().await),
-            Err(_) => std::future::pending().await,
-        }
-    };
-    #[cfg(not(unix))]
-    let terminated = std::future::pending::<()>();
-    tokio::select! { () = ctrl_c => (), () = terminated => () }
+/// Turns true at Ctrl-C or at the signal by which containers stop, neither of which ends the process from now on.
+fn signals() -> Result<Receiver<bool>, Failure> {
+    let (stop, stopped) = watch::channel(false);
+    let mut ctrl_c = signal(SignalKind::interrupt())?;
+    let mut terminated = signal(SignalKind::terminate())?;
+    tokio::spawn(async move {
+        tokio::select! { _ = ctrl_c.recv() => (), _ = terminated.recv() => () }
+        let _ = stop.send(true);
+    });
+    Ok(stopped)
+}
+
+async fn stopped(mut stop: Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
 }
