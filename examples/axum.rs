@@ -10,10 +10,11 @@ mod args;
 mod page;
 #[path = "demo/routes.rs"]
 mod routes;
+#[path = "demo/stderr.rs"]
+mod stderr;
 #[path = "demo/visits.rs"]
 mod visits;
 
-use std::io::Write;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
@@ -23,6 +24,7 @@ use args::Args;
 use axum::Router;
 use axum::extract::Extension;
 use axum::http::uri::Scheme;
+use stderr::{Stderr, say};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch::{self, Receiver};
 use tower_privacy_log::{CountBodyLayer, Flush, JsonLines, Options, Policy, PrivacyLogLayer};
@@ -55,19 +57,14 @@ fn quiet_panics() {
     }));
 }
 
-/// `eprintln!` would panic, and abort in the hook above, when nobody reads stderr any more.
-fn say(line: &str) {
-    let _ = writeln!(std::io::stderr(), "{line}");
-}
-
 fn run(args: Args) -> Result<(), Failure> {
     let policy = Policy::read(&args.policy)?;
     let layer = PrivacyLogLayer::new(&policy)?;
-    let visits = Visits::default();
-    let flush = subscribe(args.log_dir.as_deref(), &policy, &visits)?;
+    let (visits, stderr) = (Visits::default(), Stderr::new());
+    let flush = subscribe(args.log_dir.as_deref(), &policy, &visits, &stderr)?;
     let runtime = tokio::runtime::Runtime::new()?;
     let warnings = policy.warnings();
-    let result = runtime.block_on(serve(&args, app(layer, visits), &warnings));
+    let result = runtime.block_on(serve(&args, app(layer, visits), &stderr, &warnings));
     runtime.shutdown_timeout(Duration::from_secs(1));
     result.and(finish(flush))
 }
@@ -81,23 +78,34 @@ fn finish(flush: Flush) -> Result<(), Failure> {
     }
 }
 
-/// The subscriber of the application: our records to a sink, and to the page.
-fn subscribe(folder: Option<&Path>, policy: &Policy, visits: &Visits) -> Result<Flush, Failure> {
+/// The subscriber of the application: our records to a sink and to the page, what is wrong with them to stderr.
+fn subscribe(
+    folder: Option<&Path>,
+    policy: &Policy,
+    visits: &Visits,
+    stderr: &Stderr,
+) -> Result<Flush, Failure> {
     let options = Options::default();
     let (lines, flush) = match folder {
         Some(folder) => JsonLines::to_folder(folder, policy, options)?,
         None => JsonLines::to_writer(std::io::stdout(), options)?,
     };
-    tracing_subscriber::registry().with(lines).with(visits.shown()).init();
+    let all = tracing_subscriber::registry().with(lines).with(visits.shown());
+    all.with(stderr.reports()).init();
     Ok(flush)
 }
 
-async fn serve(args: &Args, app: Router, warnings: &[String]) -> Result<(), Failure> {
+async fn serve(
+    args: &Args,
+    app: Router,
+    stderr: &Stderr,
+    warnings: &[String],
+) -> Result<(), Failure> {
     let stop = signals()?;
     let listener = tokio::net::TcpListener::bind(args.listen)
         .await
         .map_err(|error| format!("cannot listen on {}: {error}", args.listen))?;
-    say(&format!("listening on http://{}", listener.local_addr()?));
+    stderr.open(&format!("listening on http://{}", listener.local_addr()?));
     for warning in warnings {
         say(&format!("warning: {warning}"));
     }

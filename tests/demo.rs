@@ -221,6 +221,23 @@ fn what_a_policy_does_not_mean_is_warned_of_after_the_address() {
 }
 
 #[test]
+fn lines_that_nobody_reads_are_told_of_and_stop_no_request() {
+    let mut demo = Demo::start(&[]);
+    drop(demo.child.stdout.take());
+    for _ in 0..3 {
+        assert!(demo.request("GET", "/health", "").starts_with("HTTP/1.1 200"));
+    }
+    let (output, errors) = demo.stop();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        errors.contains("log lines cannot be written log=\"*\" error=\"broken pipe\""),
+        "{errors}"
+    );
+    assert!(errors.ends_with("\n3 records could not be written\n"), "{errors}");
+    assert!(!errors.contains(SECRET), "{errors}");
+}
+
+#[test]
 fn an_open_response_is_flushed_as_aborted_at_the_end() {
     let demo = Demo::start(&[]);
     let mut stream = TcpStream::connect(demo.address).unwrap();
