@@ -100,7 +100,8 @@ impl JsonLines {
     ) -> io::Result<(Self, Flush)> {
         let logs: Vec<(String, Duration)> = policy.retentions().collect();
         for (log, _) in &logs {
-            file::make_folder(&dir.as_ref().join(log))?;
+            let folder = dir.as_ref().join(log);
+            file::make_folder(&folder).map_err(|error| at(&folder, &error))?;
         }
         let (sink, clock) = (Sink::new(&options, logs.len()), Clock::new());
         let (finished, news) = mpsc::channel();
@@ -241,6 +242,11 @@ pub struct Stats {
     pub torn: u64,
     /// Files deleted because their retention was over.
     pub deleted: u64,
+}
+
+/// The same error with the folder's name in it.
+pub(crate) fn at(folder: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("log folder {}: {error}", folder.display()))
 }
 
 /// What is there before the threads are.
