@@ -5,17 +5,20 @@
 //! came after it, not by a clock: the thread takes all that waits, writes it, and only then takes more. How long
 //! the last moment is, is judged by the median of all kills.
 
+#[path = "sink_crash/demo.rs"]
+mod demo;
+
 use std::collections::{HashMap, HashSet};
 use std::fs;
-use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use demo::{Demo, ask};
 use serde_json::Value;
 
 const KILLS: usize = 50;
@@ -23,35 +26,6 @@ const ALL: Duration = Duration::from_secs(60);
 
 /// `Options::interval` is 10 ms; a moment is three turns of the writing thread and what a busy machine adds.
 const MOMENT: Duration = Duration::from_millis(100);
-
-struct Demo {
-    child: Child,
-    address: SocketAddr,
-}
-
-impl Demo {
-    fn start(logs: &Path) -> Self {
-        let tests = std::env::current_exe().expect("a test has a path");
-        let folder =
-            tests.ancestors().nth(2).expect("tests are two levels below the profile's folder");
-        let mut child = Command::new(folder.join("examples").join("axum"))
-            .args(["--listen", "127.0.0.1:0", "--log-dir"])
-            .arg(logs)
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("cargo test builds the examples");
-        let mut line = String::new();
-        BufReader::new(child.stderr.take().unwrap()).read_line(&mut line).unwrap();
-        let address = line.trim_end().strip_prefix("listening on http://").expect("the first line");
-        Self { child, address: address.parse().unwrap() }
-    }
-
-    fn kill(mut self) {
-        self.child.kill().expect("it runs until it is killed");
-        self.child.wait().unwrap();
-    }
-}
 
 struct Asked {
     marker: u64,
@@ -77,21 +51,6 @@ fn load(address: SocketAddr, first: u64) -> Vec<Asked> {
         }
     }
     asked
-}
-
-fn ask(stream: &mut TcpStream, marker: u64) -> io::Result<()> {
-    let request = format!("GET /generate?model=m{marker} HTTP/1.1\r\nhost: demo.test\r\n\r\n");
-    stream.write_all(request.as_bytes())?;
-    let mut answer = Vec::new();
-    let mut block = [0; 1024];
-    // The body ends with a line of its own.
-    while !answer.ends_with(b"dropped.\n") {
-        match stream.read(&mut block)? {
-            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-            count => answer.extend_from_slice(&block[..count]),
-        }
-    }
-    Ok(())
 }
 
 /// Follows the files from now on until the end of the demo; when each marker was first seen there.
@@ -159,7 +118,7 @@ struct Round {
 
 impl Round {
     fn run(logs: &Path, first: u64, life: Duration) -> Self {
-        let demo = Demo::start(logs);
+        let mut demo = Demo::start(logs, &[]);
         let (address, ended) = (demo.address, Arc::new(AtomicBool::new(false)));
         let watch = {
             let (logs, ended) = (logs.to_owned(), Arc::clone(&ended));
@@ -211,7 +170,7 @@ fn a_killed_demo_loses_the_last_moment_and_nothing_else() {
     }
     assert!(rounds.len() >= 10, "{} in {:?}", rounds.len(), start.elapsed());
 
-    Demo::start(logs.path()).kill();
+    Demo::start(logs.path(), &[]).kill();
     let mut there = HashSet::new();
     for line in lines(logs.path()) {
         let marker = marker(&line);
