@@ -10,25 +10,27 @@ mod args;
 mod page;
 #[path = "demo/routes.rs"]
 mod routes;
+#[path = "demo/stderr.rs"]
+mod stderr;
 #[path = "demo/visits.rs"]
 mod visits;
 
-use std::io::Write;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use args::Args;
+use axum::Router;
 use axum::extract::Extension;
 use axum::http::uri::Scheme;
+use stderr::{Stderr, say};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch::{self, Receiver};
 use tower_privacy_log::{CountBodyLayer, Flush, JsonLines, Options, Policy, PrivacyLogLayer};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use visits::Visits;
-
-/// How long the last records may take.
-const LAST: Duration = Duration::from_secs(10);
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -55,80 +57,88 @@ fn quiet_panics() {
     }));
 }
 
-/// `eprintln!` would panic, and abort in the hook above, when nobody reads stderr any more.
-fn say(line: &str) {
-    let _ = writeln!(std::io::stderr(), "{line}");
-}
-
 fn run(args: Args) -> Result<(), Failure> {
     let policy = Policy::read(&args.policy)?;
     let layer = PrivacyLogLayer::new(&policy)?;
-    let visits = Visits::default();
-    let flush = subscribe(args.log_dir.as_deref(), &policy, &visits)?;
+    let (visits, stderr) = (Visits::default(), Stderr::new());
+    let flush = subscribe(args.log_dir.as_deref(), &policy, &visits, &stderr)?;
     let runtime = tokio::runtime::Runtime::new()?;
-    let result = runtime.block_on(serve(args.listen, layer, visits));
+    let warnings = policy.warnings();
+    let result = runtime.block_on(serve(&args, app(layer, visits), &stderr, &warnings));
     runtime.shutdown_timeout(Duration::from_secs(1));
     result.and(finish(flush))
 }
 
-/// Writes what is left, within a bound, and says so if that could not be done.
+/// Writes what is left, and says so if that could not be done.
 fn finish(flush: Flush) -> Result<(), Failure> {
-    let (done, finished) = std::sync::mpsc::channel();
-    std::thread::spawn(move || {
-        let flushed = flush.flush();
-        let stats = flush.stats();
-        let _ = done.send(flushed.map(|()| stats.dropped).unwrap_or(stats.dropped + stats.queued));
-    });
-    match finished.recv_timeout(LAST) {
-        Ok(0) => Ok(()),
-        Ok(missing) => Err(format!("{missing} records could not be written").into()),
-        Err(_) => Err("the last records could not be written in time".into()),
+    let stats = flush.finish();
+    match stats.dropped + stats.queued {
+        0 => Ok(()),
+        missing => Err(format!("{missing} records could not be written").into()),
     }
 }
 
-/// The subscriber of the application: our records to a sink, and to the page.
-fn subscribe(folder: Option<&Path>, policy: &Policy, visits: &Visits) -> Result<Flush, Failure> {
+/// The subscriber of the application: our records to a sink and to the page, what is wrong with them to stderr.
+fn subscribe(
+    folder: Option<&Path>,
+    policy: &Policy,
+    visits: &Visits,
+    stderr: &Stderr,
+) -> Result<Flush, Failure> {
     let options = Options::default();
     let (lines, flush) = match folder {
         Some(folder) => JsonLines::to_folder(folder, policy, options)?,
         None => JsonLines::to_writer(std::io::stdout(), options)?,
     };
-    tracing_subscriber::registry().with(lines).with(visits.shown()).init();
+    let all = tracing_subscriber::registry().with(lines).with(visits.shown());
+    all.with(stderr.reports()).init();
     Ok(flush)
 }
 
-async fn serve(listen: SocketAddr, layer: PrivacyLogLayer, visits: Visits) -> Result<(), Failure> {
-    let app = routes::router()
+async fn serve(
+    args: &Args,
+    app: Router,
+    stderr: &Stderr,
+    warnings: &[String],
+) -> Result<(), Failure> {
+    let stop = signals()?;
+    let listener = tokio::net::TcpListener::bind(args.listen)
+        .await
+        .map_err(|error| format!("cannot listen on {}: {error}", args.listen))?;
+    stderr.open(&format!("listening on http://{}", listener.local_addr()?));
+    for warning in warnings {
+        say(&format!("warning: {warning}"));
+    }
+    let app = app.into_make_service_with_connect_info::<SocketAddr>();
+    let server = axum::serve(listener, app).with_graceful_shutdown(stopped(stop.clone()));
+    tokio::select! {
+        result = server => Ok(result?),
+        () = async { stopped(stop).await; tokio::time::sleep(GRACE).await } => Ok(()),
+    }
+}
+
+fn app(layer: PrivacyLogLayer, visits: Visits) -> Router {
+    routes::router()
         .layer(CountBodyLayer)
         .layer(layer)
         .layer(axum::middleware::from_fn(routes::consent))
         .layer(Extension(Scheme::HTTP))
         .layer(visits.watch())
-        .layer(Extension(visits));
-    let listener = tokio::net::TcpListener::bind(listen)
-        .await
-        .map_err(|error| format!("cannot listen on {listen}: {error}"))?;
-    say(&format!("listening on http://{}", listener.local_addr()?));
-    let app = app.into_make_service_with_connect_info::<SocketAddr>();
-    let server = axum::serve(listener, app).with_graceful_shutdown(stopped());
-    tokio::select! {
-        result = server => Ok(result?),
-        () = async { stopped().await; tokio::time::sleep(GRACE).await } => Ok(()),
-    }
+        .layer(Extension(visits))
 }
 
-/// Ctrl-C, or the signal by which containers stop.
-async fn stopped() {
-    let ctrl_c = async { tokio::signal::ctrl_c().await.unwrap_or_default() };
-    #[cfg(unix)]
-    let terminated = async {
-        use tokio::signal::unix::{SignalKind, signal};
-        match signal(SignalKind::terminate()) {
-            Ok(mut signals) => drop(signals.recv().await),
-            Err(_) => std::future::pending().await,
-        }
-    };
-    #[cfg(not(unix))]
-    let terminated = std::future::pending::<()>();
-    tokio::select! { () = ctrl_c => (), () = terminated => () }
+/// Turns true at Ctrl-C or at the signal by which containers stop, neither of which ends the process from now on.
+fn signals() -> Result<Receiver<bool>, Failure> {
+    let (stop, stopped) = watch::channel(false);
+    let mut ctrl_c = signal(SignalKind::interrupt())?;
+    let mut terminated = signal(SignalKind::terminate())?;
+    tokio::spawn(async move {
+        tokio::select! { _ = ctrl_c.recv() => (), _ = terminated.recv() => () }
+        let _ = stop.send(true);
+    });
+    Ok(stopped)
+}
+
+async fn stopped(mut stop: Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
 }

@@ -54,7 +54,8 @@ use writer::{Shared, Writer};
 /// Lines that have been in memory for less than [`Options::interval`] when the process is killed, and
 /// with a power failure what the system had not yet brought to the disk ([`Options::sync`]). A line is
 /// in the log whole or not at all, and never twice. Lines that a fault or a full buffer costs are
-/// counted, in [`Stats`] and in the log itself.
+/// counted, in [`Stats`] and in the log itself. An output that is not blocking and takes nothing at the
+/// moment (a pipe with a slow reader) is no fault, but a slow disk. At the end it has [`Options::linger`].
 ///
 /// # Privacy
 ///
@@ -99,7 +100,8 @@ impl JsonLines {
     ) -> io::Result<(Self, Flush)> {
         let logs: Vec<(String, Duration)> = policy.retentions().collect();
         for (log, _) in &logs {
-            file::make_folder(&dir.as_ref().join(log))?;
+            let folder = dir.as_ref().join(log);
+            file::make_folder(&folder).map_err(|error| at(&folder, &error))?;
         }
         let (sink, clock) = (Sink::new(&options, logs.len()), Clock::new());
         let (finished, news) = mpsc::channel();
@@ -164,8 +166,10 @@ impl fmt::Debug for JsonLines {
 
 /// Keeps the promise that what was handed over gets written: flushes when dropped.
 ///
-/// Hold it in `main` until the server has stopped. Lines that come later are still written while the
-/// program runs, but nothing waits for them.
+/// Hold it in `main` until the server has stopped. Dropping it waits until everything handed over before
+/// is written, and tries again while an output fails or takes nothing, for [`Options::linger`] at most;
+/// what is left then is given up and counted as dropped. (A pipe that nobody reads any more is not waited
+/// for.) Lines that come later are still written while the program runs, but nothing waits for them.
 #[must_use = "dropped at once, it cannot wait for the last lines; bind it in `main`"]
 pub struct Flush {
     handle: Arc<Handle>,
@@ -176,9 +180,23 @@ impl Flush {
     ///
     /// # Errors
     ///
-    /// When an output cannot take its lines now; they are kept and tried again.
+    /// When an output fails, or has not taken its lines after [`Options::linger`]; they are kept and tried
+    /// again.
     pub fn flush(&self) -> io::Result<()> {
         self.handle.shared.flush()
+    }
+
+    /// Does what dropping does, and says what came of it: what was not written in time is in `dropped`, and
+    /// in `queued` what an output has begun to take or does not let go of.
+    #[must_use = "it says whether lines were lost"]
+    pub fn finish(self) -> Stats {
+        self.last();
+        self.stats()
+    }
+
+    fn last(&self) {
+        // What is lost is counted, and reported if anybody listens.
+        let _ = self.handle.shared.finish();
     }
 
     /// Closes the open files and goes on in files of the same names, for use after they were moved away.
@@ -197,8 +215,7 @@ impl Flush {
 
 impl Drop for Flush {
     fn drop(&mut self) {
-        // Nobody is left to tell; the fault was reported and counted when it happened.
-        let _ = self.flush();
+        self.last();
     }
 }
 
@@ -228,6 +245,11 @@ pub struct Stats {
     pub deleted: u64,
 }
 
+/// The same error with the folder's name in it.
+pub(crate) fn at(folder: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("log folder {}: {error}", folder.display()))
+}
+
 /// What is there before the threads are.
 struct Sink {
     shared: Arc<Shared>,
@@ -235,7 +257,8 @@ struct Sink {
 
 impl Sink {
     fn new(options: &Options, lanes: usize) -> Self {
-        Self { shared: Arc::new(Shared::new(Queue::new(lanes, options.buffer, options.overflow))) }
+        let queue = Queue::new(lanes, options.buffer, options.overflow);
+        Self { shared: Arc::new(Shared::new(queue, options.linger)) }
     }
 
     fn write(&self, outputs: Vec<Output>, options: &Options) -> io::Result<JoinHandle<()>> {
@@ -280,12 +303,14 @@ impl Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.shared.stop();
-        for thread in
-            self.threads.drain(..).filter(|other| other.thread().id() != thread::current().id())
-        {
-            // A panic there has been printed by the panic hook; here it changes nothing.
-            let _ = thread.join();
+        let is_own = |thread: &JoinHandle<()>| thread.thread().id() == thread::current().id();
+        if self.threads.iter().any(is_own) {
+            self.shared.tell_to_stop();
+        } else if self.shared.stop() {
+            for thread in self.threads.drain(..) {
+                // A panic there has been printed by the panic hook; here it changes nothing.
+                let _ = thread.join();
+            }
         }
     }
 }

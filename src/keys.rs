@@ -3,7 +3,9 @@
 //! A key comes from memory (random, one at a time) or from a ratchet that only turns forward. The process
 //! holds the newest link alone: what is older and still inside `forget` is in the key file and nowhere
 //! else. No request waits for a lock, a disk or a long turn (rule A3: then its field is absent). Nothing
-//! here reads a clock, so a process that gets no request turns nothing.
+//! here reads a clock; requests bring the time along, and in a process without any `idle` does.
+
+mod idle;
 
 use crate::key_error::{Fault, KeyError};
 use crate::pseudonym::{Chain, Epoch};
@@ -11,9 +13,10 @@ use crate::{key_file, key_text};
 use arc_swap::{ArcSwap, Guard};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
+use std::thread::{self, Thread};
 use std::time::{Duration, SystemTime};
-use std::{fmt, mem, thread};
+use std::{fmt, mem};
 use zeroize::Zeroizing;
 
 /// Steps that a start makes up for: 12 days of `rotate = "1s"`, two years of `"1m"`, a century of `"1h"`;
@@ -148,6 +151,7 @@ struct Ring {
     place: String,
     tended: AtomicBool,
     warnings: Warnings,
+    idle: OnceLock<Thread>,
 }
 
 /// What the next key is made from.
@@ -175,6 +179,7 @@ impl Ring {
             place,
             tended: AtomicBool::new(false),
             warnings: Warnings::default(),
+            idle: OnceLock::new(),
         }
     }
 
@@ -359,12 +364,12 @@ mod tests {
     use std::{env, fs, process::Command};
     use tempfile::TempDir;
 
-    const DAY: Duration = Duration::from_secs(86_400);
+    pub(super) const DAY: Duration = Duration::from_secs(86_400);
     const WEEK: Duration = Duration::from_secs(7 * 86_400);
-    const MINUTE: Duration = Duration::from_secs(60);
+    pub(super) const MINUTE: Duration = Duration::from_secs(60);
     const YEAR: u64 = 365;
 
-    fn day(number: u64) -> SystemTime {
+    pub(super) fn day(number: u64) -> SystemTime {
         UNIX_EPOCH + Duration::from_secs(number * 86_400)
     }
 
@@ -373,7 +378,7 @@ mod tests {
     }
 
     /// A file with the chain that started as sevens, at `epoch`.
-    fn stored(folder: &TempDir, name: &str, rotate: Duration, epoch: u64) -> PathBuf {
+    pub(super) fn stored(folder: &TempDir, name: &str, rotate: Duration, epoch: u64) -> PathBuf {
         let path = folder.path().join(name);
         let mut chain = chain();
         chain.advance(epoch);
@@ -399,7 +404,7 @@ mod tests {
         keys.current(now).map(|epoch| epoch.value("f", b"v"))
     }
 
-    fn settle(keys: &Keys) {
+    pub(super) fn settle(keys: &Keys) {
         while keys.0.tended.load(Ordering::Acquire) {
             thread::sleep(Duration::from_millis(1));
         }
@@ -410,7 +415,7 @@ mod tests {
         std::iter::from_fn(|| keys.warning()).map(|warning| warning.to_string()).collect()
     }
 
-    fn weekly(path: &Path, now: SystemTime) -> Keys {
+    pub(super) fn weekly(path: &Path, now: SystemTime) -> Keys {
         Keys::file(path, DAY, WEEK, now).unwrap()
     }
 
@@ -418,7 +423,7 @@ mod tests {
         keys.map(|_| ()).unwrap_err().to_string()
     }
 
-    fn epoch_of(path: &Path) -> u64 {
+    pub(super) fn epoch_of(path: &Path) -> u64 {
         KeyFile::read(path).unwrap().epoch()
     }
 

@@ -9,14 +9,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use http::HeaderName;
-use tracing::Level;
 use tracing::level_filters::LevelFilter;
+use tracing::subscriber::NoSubscriber;
+use tracing::{Dispatch, Level, dispatcher};
 
 use crate::app::{AppValue, FieldValue};
 use crate::client::{Clients, Nat64, Source, Unknown};
 use crate::error::Error;
 use crate::event::{Site, outside_spans};
 use crate::field::{Address, AppTreatment, Field, Path, Referer, Status};
+use crate::key_error::KeyError;
 use crate::keys::{Current, Keys};
 use crate::policy::{
     ClientSource, Declaration, Keys as Where, LegalBasis, Log, Policy, Signal, TrustedProxy,
@@ -122,6 +124,9 @@ impl Plan {
         let logs = declaration.logs.iter().map(|log| draft.log(log, &reference)).collect();
         let app = draft.app_fields();
         let keys = draft.needs_keys().then(|| keys(declaration)).transpose()?;
+        if let Some(keys) = &keys {
+            keys.turn_unasked(warn_of);
+        }
         Ok(Self {
             reference: reference.into(),
             clients: clients(declaration),
@@ -151,9 +156,7 @@ impl Plan {
     /// The key of this moment. What the operator has to know about the keys is said here, once.
     pub(crate) fn epoch(&self, now: SystemTime) -> Option<Current> {
         let keys = self.keys.as_ref()?;
-        if let Some(warning) = keys.warning() {
-            outside_spans(|_| tracing::warn!(target: "tower_privacy_log", "{warning}"));
-        }
+        keys.warning().iter().for_each(warn);
         keys.current(now)
     }
 
@@ -400,4 +403,15 @@ fn keys(declaration: &Declaration) -> Result<Keys, Error> {
         Where::Env(name) => Keys::env(name, rotate, forget, now),
     }
     .map_err(Error::keys)
+}
+
+/// Says what a process without requests would keep to itself; it waits until somebody listens.
+fn warn_of(keys: &Keys) {
+    if !dispatcher::get_default(Dispatch::is::<NoSubscriber>) {
+        std::iter::from_fn(|| keys.warning()).for_each(|warning| warn(&warning));
+    }
+}
+
+fn warn(warning: &KeyError) {
+    outside_spans(|_| tracing::warn!(target: "tower_privacy_log", "{warning}"));
 }

@@ -135,7 +135,7 @@ pub struct Log {
 }
 
 impl Log {
-    /// A log of this name, `[a-z][a-z0-9_-]{0,31}`, that declares nothing yet.
+    /// A log of this name, `[a-z][a-z0-9_-]{0,31}` but not `retention`, that declares nothing yet.
     pub fn new(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),

@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::json_lines::file;
@@ -43,6 +43,10 @@ impl Retention {
 
     pub(crate) fn log(&self) -> &str {
         &self.log
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// Cuts torn lines off, removes unfinished compressions and renames files from the future.

@@ -134,7 +134,7 @@ fn every_route_gives_one_line_with_the_declared_keys_and_no_other_output() {
         demo.request(method, target, if method == "POST" { SECRET } else { "" });
     }
     let (output, errors) = demo.stop();
-    assert!(output.status.success(), "Ctrl-C is an orderly end");
+    assert!(output.status.success(), "Ctrl-C is an orderly end: {:?} {errors}", output.status);
     let lines = lines(&output.stdout);
     assert_eq!(lines.len(), ROUTES.len());
     for (line, (_, target, fields)) in lines.iter().zip(ROUTES) {
@@ -147,7 +147,10 @@ fn every_route_gives_one_line_with_the_declared_keys_and_no_other_output() {
         }
     }
     let written = format!("{}{errors}", String::from_utf8_lossy(&output.stdout));
-    for secret in [SECRET, "127.0.0.1", "198.51.100.9", "ada", "s3cr3t", "4111"] {
+    // None of them can be part of a pseudonym.
+    for secret in
+        [SECRET, "127.0.0.1", "198.51.100.9", "203.0.113.7", "ada@", "Ada", "s3cr3t", "4111 1111"]
+    {
         assert!(!written.contains(secret), "{secret} was written");
     }
 }
@@ -197,6 +200,41 @@ fn a_broken_policy_stops_the_start_with_its_sentences() {
     let missing = demo(&["--policy", "/nowhere/at/all.toml"]).output().unwrap();
     assert_eq!(missing.status.code(), Some(2));
     assert!(String::from_utf8(missing.stderr).unwrap().contains("/nowhere/at/all.toml"));
+}
+
+#[test]
+fn what_a_policy_does_not_mean_is_warned_of_after_the_address() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("warned.toml");
+    std::fs::write(
+        &path,
+        "policy = \"x\"\n[client]\nsource = \"forwarded\"\n[log.access]\npurpose = [\"security\"]\n\
+         legal_basis = \"contract\"\nretention = \"1d\"\n[log.access.fields]\n\"client.address\" = \"truncate\"\n",
+    )
+    .unwrap();
+    let (output, errors) = Demo::start(&["--policy", path.to_str().unwrap()]).stop();
+    assert!(output.status.success());
+    let warned: Vec<&str> = errors.lines().collect();
+    assert!(warned[0].starts_with("warning: client.trusted_proxies: "), "{errors}");
+    let policy: tower_privacy_log::Policy = std::fs::read_to_string(path).unwrap().parse().unwrap();
+    assert_eq!(warned.len(), policy.warnings().len());
+}
+
+#[test]
+fn lines_that_nobody_reads_are_told_of_and_stop_no_request() {
+    let mut demo = Demo::start(&[]);
+    drop(demo.child.stdout.take());
+    for _ in 0..3 {
+        assert!(demo.request("GET", "/health", "").starts_with("HTTP/1.1 200"));
+    }
+    let (output, errors) = demo.stop();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        errors.contains("log lines cannot be written log=\"*\" error=\"broken pipe\""),
+        "{errors}"
+    );
+    assert!(errors.ends_with("\n3 records could not be written\n"), "{errors}");
+    assert!(!errors.contains(SECRET), "{errors}");
 }
 
 #[test]

@@ -29,6 +29,10 @@ pub fn parse(mut words: impl Iterator<Item = String>) -> Result<Args, Failure> {
                 let address = || format!("--listen: expected an address and a port, found {value}");
                 args.listen = value.parse().map_err(|_| address())?;
             }
+            "-h" | "--help" => {
+                println!("{USAGE}");
+                std::process::exit(0);
+            }
             _ => return Err(format!("unknown argument {word}\n{USAGE}").into()),
         }
     }

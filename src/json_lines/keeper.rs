@@ -13,9 +13,9 @@ use tracing::Dispatch;
 use tracing::dispatcher::get_default;
 use tracing::subscriber::NoSubscriber;
 
-use super::Compress;
 use super::clock::Clock;
 use super::writer::{Shared, add};
+use super::{Compress, at};
 use crate::retention::Retention;
 
 const SHORTEST: Duration = Duration::from_millis(5);
@@ -49,9 +49,8 @@ impl Keeper {
         let mut keeper =
             Self { shelves: logs.into_iter().map(shelf).collect(), clock, compress, shared };
         for shelf in &mut keeper.shelves {
-            shelf.torn = shelf.retention.adopt_at(clock.now())?;
-            add(&keeper.shared.counts.torn, shelf.torn);
-            shelf.prune(&clock, &keeper.shared)?;
+            let adopted = shelf.adopt(&clock, &keeper.shared);
+            adopted.map_err(|error| at(shelf.retention.folder(), &error))?;
         }
         Ok(keeper)
     }
@@ -86,6 +85,12 @@ impl Keeper {
 }
 
 impl Shelf {
+    fn adopt(&mut self, clock: &Clock, shared: &Shared) -> io::Result<()> {
+        self.torn = self.retention.adopt_at(clock.now())?;
+        add(&shared.counts.torn, self.torn);
+        self.prune(clock, shared).map(drop)
+    }
+
     fn prune(&mut self, clock: &Clock, shared: &Shared) -> io::Result<Option<Duration>> {
         let pruned = self.retention.prune_at(clock.now())?;
         self.deleted += pruned.deleted;

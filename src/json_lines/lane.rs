@@ -2,7 +2,8 @@
 //!
 //! The rule: a line leaves memory only when the output has taken it or when it has been counted as
 //! missing, and a count of missing lines becomes a record as soon as the output takes lines again. A
-//! fault is counted each time, reported once, and tried again until it is over.
+//! fault is counted each time, reported once, and tried again until it is over. An output that would
+//! block is no fault: it is slow, and asked again soon.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -15,6 +16,9 @@ use crate::json;
 
 const RETRY: Duration = Duration::from_millis(200);
 const NOTE: Duration = Duration::from_secs(1);
+/// How soon an output that would block is asked again, and how late after many tries in vain.
+const SOON: Duration = Duration::from_millis(1);
+const LATE: Duration = Duration::from_millis(100);
 
 /// One output and what is known about it.
 pub(crate) struct Lane {
@@ -23,6 +27,7 @@ pub(crate) struct Lane {
     missing: BTreeMap<String, u64>,
     noted: Option<Instant>,
     fault: Option<Fault>,
+    busy: Option<Duration>,
     unsynced: Option<Instant>,
 }
 
@@ -39,6 +44,7 @@ impl Lane {
             missing: BTreeMap::new(),
             noted: None,
             fault: None,
+            busy: None,
             unsynced: None,
         }
     }
@@ -54,9 +60,13 @@ impl Lane {
             self.fail(&error, shared);
         }
         let wait = self.fault.as_ref().is_some_and(|fault| !urgent && Instant::now() < fault.retry);
-        if !wait && (!backlog.is_empty() || !self.missing.is_empty() || self.fault.is_some()) {
+        if !wait && (!backlog.is_empty() || !self.missing.is_empty() || self.is_stuck()) {
+            let before = (backlog.len(), self.written);
             match self.write(backlog, urgent, shared) {
                 Ok(()) => self.heal(),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.pause((backlog.len(), self.written) != before);
+                }
                 Err(error) => self.fail(&error, shared),
             }
         }
@@ -98,6 +108,23 @@ impl Lane {
         self.fault.as_ref().map(|fault| fault.kind)
     }
 
+    /// Why the output has not taken everything.
+    pub(crate) fn obstacle(&self) -> Option<io::ErrorKind> {
+        self.fault().or_else(|| self.busy.map(|_| io::ErrorKind::WouldBlock))
+    }
+
+    /// Whether a flush gives the output more time; only the last one waits for a fault to end.
+    pub(crate) fn may_recover(&self, last: bool) -> bool {
+        match self.fault() {
+            Some(kind) => last && kind != io::ErrorKind::BrokenPipe,
+            None => self.busy.is_some(),
+        }
+    }
+
+    const fn is_stuck(&self) -> bool {
+        self.fault.is_some() || self.busy.is_some()
+    }
+
     /// Writes how many records are missing, at most once a second while more are being lost.
     fn note(&mut self, urgent: bool) -> io::Result<()> {
         let soon = self.noted.is_some_and(|noted| noted.elapsed() < NOTE);
@@ -120,8 +147,10 @@ impl Lane {
         let due = |since: Instant| every.is_some_and(|every| urgent || since.elapsed() >= every);
         if self.unsynced.is_some_and(due) {
             self.unsynced = None;
-            if let Err(error) = self.output.sync() {
-                self.fail(&error, shared);
+            match self.output.sync() {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.pause(false),
+                Err(error) => self.fail(&error, shared),
             }
         }
     }
@@ -139,17 +168,53 @@ impl Lane {
             let Some(chunk) = backlog.pop_back() else {
                 return;
             };
-            add(&shared.counts.lost, lines(&chunk));
-            for line in chunk.split_inclusive(|&byte| byte == b'\n') {
-                self.miss(log_of(line), 1);
+            self.lose(&chunk, shared);
+            shared.queue.give(chunk);
+        }
+    }
+
+    /// Gives up every line, but for one that the output has begun to take.
+    pub(crate) fn give_up(&mut self, backlog: &mut VecDeque<Chunk>, shared: &Shared) {
+        let Some(kind) = self.obstacle() else { return };
+        let mut lost = 0;
+        while let Some(mut chunk) = backlog.pop_back() {
+            let begun = if backlog.is_empty() { begun(&chunk, self.written) } else { 0 };
+            lost += self.lose(chunk.get(begun..).unwrap_or_default(), shared);
+            chunk.truncate(begun);
+            if self.written < begun {
+                backlog.push_back(chunk);
+                break;
             }
             shared.queue.give(chunk);
         }
+        if backlog.is_empty() {
+            self.written = 0;
+        }
+        if lost > 0 {
+            shared.queue.set_moving(false);
+            let (log, error) = (self.output.log(), kind.to_string());
+            tracing::error!(target: "tower_privacy_log", log, error, dropped = lost, "the last log lines could not be written in time");
+        }
+    }
+
+    fn lose(&mut self, bytes: &[u8], shared: &Shared) -> u64 {
+        let count = lines(bytes);
+        add(&shared.counts.lost, count);
+        for line in bytes.split_inclusive(|&byte| byte == b'\n') {
+            self.miss(log_of(line), 1);
+        }
+        count
+    }
+
+    fn pause(&mut self, moved: bool) {
+        let longer = |nap: Duration| (nap * 2).min(LATE);
+        self.busy = Some(self.busy.filter(|_| !moved).map_or(SOON, longer));
     }
 
     fn fail(&mut self, error: &io::Error, shared: &Shared) {
         add(&shared.counts.failed, 1);
         let first = self.fault.is_none();
+        self.busy = None;
         self.fault = Some(Fault { kind: error.kind(), retry: Instant::now() + RETRY });
         if first {
             // Whoever waits for room must be let go before other code runs on this thread.
@@ -160,6 +225,7 @@ impl Lane {
     }
 
     fn heal(&mut self) {
+        self.busy = None;
         if self.fault.take().is_some() {
             tracing::info!(target: "tower_privacy_log", log = self.output.log(), "log lines are written again");
         }
@@ -169,8 +235,17 @@ impl Lane {
     pub(crate) fn rests(&self, sync: Option<Duration>) -> Option<Duration> {
         let retry = (self.fault.is_some() || !self.missing.is_empty()).then_some(RETRY);
         let synced = sync.and_then(|every| Some(every.saturating_sub(self.unsynced?.elapsed())));
-        [retry, synced, self.output.rests()].into_iter().flatten().min()
+        [retry, self.busy, synced, self.output.rests()].into_iter().flatten().min()
     }
+}
+
+/// Where the line ends that byte `written` is in the middle of.
+fn begun(chunk: &[u8], written: usize) -> usize {
+    let Some((taken, rest)) = chunk.split_at_checked(written) else { return 0 };
+    if taken.last().is_none_or(|&byte| byte == b'\n') {
+        return written;
+    }
+    rest.iter().position(|&byte| byte == b'\n').map_or(chunk.len(), |at| written + at + 1)
 }
 
 fn note(log: &str, count: u64) -> Vec<u8> {

@@ -22,6 +22,8 @@ pub struct Options {
     pub interval: Duration,
     /// How often files are synced to the disk; what a power failure can lose. `None` leaves it to the system.
     pub sync: Option<Duration>,
+    /// How long a flush waits for an output that takes no lines; what the last one leaves then counts as dropped.
+    pub linger: Duration,
     /// The size at which a file is closed and the next one of the same hour begins, in bytes.
     pub max_file: u64,
     /// What is done with closed files.
@@ -35,6 +37,7 @@ impl Default for Options {
             buffer: 8 << 20,
             interval: Duration::from_millis(10),
             sync: None,
+            linger: Duration::from_secs(5),
             max_file: 1 << 30,
             compress: Compress::No,
         }

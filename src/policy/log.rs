@@ -10,6 +10,9 @@ use super::{LegalBasis, Log, Purpose, Signal, fields};
 /// A record holds one bit for each log.
 pub(crate) const MOST_LOGS: usize = 32;
 
+/// The event that reports deletions has the target that this log's records would have.
+pub(crate) const TAKEN: &str = "retention";
+
 const NAMED: &str = "a log with a name, such as [log.access]";
 
 impl Reader {
@@ -67,11 +70,13 @@ impl Reader {
         let name = entry.key.as_str();
         let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-';
         let starts = name.starts_with(|c: char| c.is_ascii_lowercase());
-        if starts && name.len() <= 32 && name.chars().all(fits) {
+        let sentence = if name == TAKEN {
+            "expected another name; what is deleted is reported under this one"
+        } else if starts && name.len() <= 32 && name.chars().all(fits) {
             return;
-        }
-        let sentence =
-            "expected a log's name of 1 to 32 of the characters a-z 0-9 _ -, a letter first";
+        } else {
+            "expected a log's name of 1 to 32 of the characters a-z 0-9 _ -, a letter first"
+        };
         self.problem(&entry.at, logs.key(name), sentence);
     }
 

@@ -11,7 +11,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use super::declaration::SOURCES;
 use super::fields::RESERVED;
-use super::log::MOST_LOGS;
+use super::log::{MOST_LOGS, TAKEN};
 use super::{LegalBasis, Policy, Purpose, Signal, duration};
 use crate::field::{Field, Name};
 use crate::presets::Preset;
@@ -47,7 +47,7 @@ impl JsonSchema for Policy {
                     "type": "object",
                     "minProperties": 1,
                     "maxProperties": MOST_LOGS,
-                    "propertyNames": { "pattern": "^[a-z][a-z0-9_-]{0,31}$" },
+                    "propertyNames": { "pattern": "^[a-z][a-z0-9_-]{0,31}$", "not": { "const": TAKEN } },
                     "additionalProperties": log(),
                 },
             },

@@ -205,8 +205,27 @@ fn files_past_retention_are_deleted_at_the_start_and_by_the_timer_without_reques
     wait_for(|| flush.stats().deleted == 1);
 }
 
+/// A sync that cannot open the folder of a new file is a fault, which shows that there was one.
 #[test]
-fn durable_mode_syncs_what_was_flushed() {
+fn durable_mode_syncs_file_and_folder_in_time_and_at_a_flush() {
+    let opened = |sync| {
+        let dir = tempfile::tempdir().unwrap();
+        let (dispatch, flush) = open(dir.path(), Options { sync, ..Options::default() });
+        with_default(&dispatch, || emit(site("access"), 1));
+        wait_for(|| flush.stats().written == 1);
+        fs::remove_dir_all(dir.path()).unwrap();
+        (dispatch, flush)
+    };
+    let (_dispatch, flush) = opened(None);
+    assert!(flush.flush().is_ok(), "the system syncs when it likes");
+    let (_dispatch, flush) = opened(Some(Duration::from_secs(3600)));
+    assert!(flush.flush().is_err());
+    let (_dispatch, flush) = opened(Some(Duration::from_secs(1)));
+    wait_for(|| flush.stats().failed > 0);
+}
+
+#[test]
+fn durable_mode_writes_the_same_lines() {
     let dir = tempfile::tempdir().unwrap();
     let options =
         Options { sync: Some(Duration::from_millis(20)), max_file: 5_000, ..Options::default() };
