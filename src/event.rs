@@ -8,15 +8,15 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 #[cfg(feature = "json-lines")]
 use std::ptr;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use tracing::callsite::{Callsite, Identifier, register};
+use tracing::callsite::{Callsite, Identifier, rebuild_interest_cache, register};
 use tracing::field::{FieldSet, Value};
 use tracing::level_filters::LevelFilter;
 use tracing::metadata::Kind;
 use tracing::span::Id;
-use tracing::subscriber::Interest;
+use tracing::subscriber::{Interest, NoSubscriber};
 use tracing::{Dispatch, Event, Level, Metadata, dispatcher};
 
 use crate::json::Key;
@@ -29,6 +29,8 @@ pub(crate) struct Site {
     keys: Box<[Key]>,
     metadata: OnceLock<Metadata<'static>>,
     interest: AtomicU8,
+    /// Whether the interest is an answer of all subscribers.
+    settled: AtomicBool,
     next: OnceLock<&'static Self>,
 }
 
@@ -64,6 +66,7 @@ impl Site {
             keys: names.iter().map(|name| Key::new(name)).collect(),
             metadata: OnceLock::new(),
             interest: AtomicU8::new(NEW),
+            settled: AtomicBool::new(false),
             next: OnceLock::new(),
         }));
         let fields = FieldSet::new(names.leak(), Identifier(site));
@@ -78,11 +81,23 @@ impl Site {
     #[cold]
     fn register(&'static self) {
         // Whoever comes while another thread registers emits, and is heard if anybody listens.
-        let new =
-            self.interest.compare_exchange(NEW, SOMETIMES, Ordering::AcqRel, Ordering::Relaxed);
-        if new.is_ok() {
-            register(self);
+        let new = self.interest.compare_exchange(
+            NEW,
+            SOMETIMES,
+            Ordering::AcqRel,
+            Ordering::Relaxed,
+        );
+        if new.is_err() {
+            return;
         }
+        register(self);
+        // As long as there is one subscriber, tracing-core asks that of the calling thread, which may be
+        // none, on behalf of every other thread. Once there was a second one it asks all.
+        if self.interest.load(Ordering::Relaxed) == NEVER {
+            drop(Dispatch::new(NoSubscriber::default()));
+            rebuild_interest_cache();
+        }
+        self.settled.store(true, Ordering::Release);
     }
 
     /// The call-site that this metadata belongs to, if it is one of ours.
@@ -110,7 +125,7 @@ impl Site {
         if self.interest.load(Ordering::Relaxed) == NEW {
             self.register();
         }
-        self.interest.load(Ordering::Relaxed) != NEVER
+        self.interest.load(Ordering::Relaxed) != NEVER || !self.settled.load(Ordering::Acquire)
     }
 }
 
