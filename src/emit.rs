@@ -5,6 +5,7 @@
 
 use std::str;
 
+use http::StatusCode;
 use tracing::field::Value;
 
 use crate::app::AppValue;
@@ -187,9 +188,7 @@ impl<'r> Writer<'r, '_> {
             }
             Step::Scheme => self.word(key, record.scheme),
             Step::Version => self.word(key, record.version),
-            Step::Status(Status::Keep) => {
-                self.number(key, record.status.map(|status| status.as_u16()))
-            }
+            Step::Status(Status::Keep) => self.status(key, record.status),
             Step::Status(Status::Class) => self.word(key, record.status.and_then(class)),
             Step::AgentName => self.word(key, record.device.map(|device| device.name.as_str())),
             Step::AgentVersion => self.number(key, record.device.and_then(|device| device.version)),
@@ -308,6 +307,16 @@ impl<'r> Writer<'r, '_> {
         number.map_or(Part::Absent, |number| self.signed(key, number.into()))
     }
 
+    fn status(&mut self, key: &Key, status: Option<StatusCode>) -> Part<'r> {
+        status.map_or(Part::Absent, |status| {
+            if LINES {
+                key.name(self.line);
+                json::three_digits(status.as_u16(), self.line);
+            }
+            Part::Signed(status.as_u16().into())
+        })
+    }
+
     fn signed(&mut self, key: &Key, number: i64) -> Part<'r> {
         self.bare(key, itoa::Buffer::new().format(number).as_bytes());
         Part::Signed(number)
@@ -348,7 +357,7 @@ impl<'r> Writer<'r, '_> {
     }
 }
 
-fn class(status: http::StatusCode) -> Option<&'static str> {
+fn class(status: StatusCode) -> Option<&'static str> {
     let classes = ["1xx", "2xx", "3xx", "4xx", "5xx"];
     classes.get(usize::from(status.as_u16() / 100).checked_sub(1)?).copied()
 }

@@ -81,12 +81,8 @@ impl Site {
     #[cold]
     fn register(&'static self) {
         // Whoever comes while another thread registers emits, and is heard if anybody listens.
-        let new = self.interest.compare_exchange(
-            NEW,
-            SOMETIMES,
-            Ordering::AcqRel,
-            Ordering::Relaxed,
-        );
+        let new =
+            self.interest.compare_exchange(NEW, SOMETIMES, Ordering::AcqRel, Ordering::Relaxed);
         if new.is_err() {
             return;
         }

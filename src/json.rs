@@ -119,13 +119,22 @@ fn fixed(millionths: i64, buffer: &mut Vec<u8>) {
     }
 }
 
+/// Appends a number below 1 000, with leading zeros.
+pub(crate) fn three_digits(number: u16, line: &mut Vec<u8>) {
+    let digit = |number: u16| b'0' + u8::try_from(number % 10).unwrap_or(0);
+    line.extend_from_slice(&[digit(number / 100), digit(number / 10), digit(number)]);
+}
+
 /// Appends a count of thousandths as [`decimal`] would write it.
 pub(crate) fn thousandths(count: u32, line: &mut Vec<u8>) {
     let (whole, part) = (count / 1000, count % 1000);
-    line.extend_from_slice(itoa::Buffer::new().format(whole).as_bytes());
+    match u8::try_from(whole) {
+        Ok(digit @ ..10) => line.push(b'0' + digit),
+        _ => line.extend_from_slice(itoa::Buffer::new().format(whole).as_bytes()),
+    }
     if part != 0 {
-        let digit = |number: u32| b'0' + u8::try_from(number % 10).unwrap_or(0);
-        line.extend_from_slice(&[b'.', digit(part / 100), digit(part / 10), digit(part)]);
+        line.push(b'.');
+        three_digits(u16::try_from(part).unwrap_or(0), line);
         while line.last() == Some(&b'0') {
             line.pop();
         }

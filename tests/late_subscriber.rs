@@ -42,7 +42,8 @@ impl Write for Written {
 }
 
 fn exchange(layer: &PrivacyLogLayer) {
-    let hello = |_: Request<()>| ready(Ok::<_, Infallible>(Response::new(Full::<Bytes>::default())));
+    let hello =
+        |_: Request<()>| ready(Ok::<_, Infallible>(Response::new(Full::<Bytes>::default())));
     let answer = layer.layer(service_fn(hello)).oneshot(Request::new(()));
     drop(answer.now_or_never().unwrap().unwrap());
 }
