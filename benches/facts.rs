@@ -15,10 +15,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
-use rustix::time::{ClockId, clock_gettime};
 use sha2::{Digest as _, Sha256};
 use support::scenario::{ALL, bare, json_lines_8, json_lines_pseudonym, json_lines_rig};
-use support::{EIGHT, Rig};
+use support::{EIGHT, Rig, processor};
 use tower::{Layer as _, Service, service_fn};
 use tower_privacy_log::PrivacyLogLayer;
 
@@ -132,12 +131,6 @@ fn on(threads: usize, logged: bool) -> Duration {
         let times = running.into_iter().map(|thread| thread.join().expect("a thread ends well"));
         times.sum::<Duration>() / u32::try_from(threads).expect("there are two at most")
     })
-}
-
-/// How long this thread has had a processor.
-fn processor() -> Duration {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    Duration::try_from(time).expect("a processor's time is positive")
 }
 
 #[allow(clippy::cast_precision_loss, reason = "counts are small")]

@@ -11,12 +11,14 @@ pub mod scenario;
 use std::convert::Infallible;
 use std::hint::black_box;
 use std::pin::pin;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::{Request, Response};
 use http_body::Body;
 use http_body_util::{BodyExt as _, Full};
+use rustix::time::{ClockId, clock_gettime};
 use tower::{Service, ServiceExt as _};
 use tower_privacy_log::{Flush, PeerAddr, Policy, PrivacyLogLayer, Route};
 use tracing::{Dispatch, Span};
@@ -187,4 +189,10 @@ impl<S: Hello<B>, B> Rig for Exchanges<S, B> {
     fn dispatch(&self) -> &Dispatch {
         &self.dispatch
     }
+}
+
+/// How long this thread has had a processor; it does not matter who else wanted it.
+pub fn processor() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::try_from(time).expect("a processor's time is positive")
 }
