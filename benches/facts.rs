@@ -1,0 +1,139 @@
+//! What can be told without valgrind, for the gate: heap allocations of an exchange, bytes that the layer keeps
+//! for one in flight, and two ratios of times. One line of JSON each; `python3 benches/gate.py`.
+//!
+//! Times are only compared with times of the same run, taken in turn, and of each the shortest counts.
+
+mod support;
+
+use std::convert::Infallible;
+use std::future::{Ready, ready};
+use std::hint::black_box;
+use std::sync::Barrier;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use sha2::{Digest as _, Sha256};
+use support::scenario::{ALL, bare, json_lines_8, json_lines_pseudonym, json_lines_rig};
+use support::{EIGHT, Rig, processor};
+use tower::{Layer as _, Service, service_fn};
+use tower_privacy_log::PrivacyLogLayer;
+
+const ROUNDS: usize = 31;
+const EXCHANGES: usize = 1000;
+
+fn main() {
+    for (name, rig) in ALL {
+        fact("allocations", name, allocations(&mut *rig()));
+    }
+    let (future, body) = wrappers();
+    fact("bytes", "future", future);
+    fact("bytes", "body", body);
+    fact("ratios", "pseudonym_per_sha256_block", pseudonym());
+    fact("ratios", "two_threads_per_one", two_threads());
+}
+
+fn fact(kind: &str, name: &str, value: f64) {
+    println!("{}", serde_json::json!({ "kind": kind, "name": name, "value": value }));
+}
+
+/// Of one exchange, on the request's thread.
+fn allocations(rig: &mut dyn Rig) -> f64 {
+    let _listening = tracing::dispatcher::set_default(rig.dispatch());
+    rig.ready(EXCHANGES);
+    rig.run();
+    rig.ready(EXCHANGES);
+    let counted = allocation_counter::measure(|| rig.run());
+    float(counted.count_total) / float(EXCHANGES as u64)
+}
+
+/// How much larger the layer's future and body are than what they wrap.
+fn wrappers() -> (f64, f64) {
+    type Answer = Response<Full<Bytes>>;
+    type Future = Ready<Result<Answer, Infallible>>;
+    let inner = service_fn(|_: Request<()>| -> Future { ready(Ok(Response::default())) });
+    fn sizes<S: Service<Request<()>, Response = Response<R>>, R>(_: &S) -> (u64, u64) {
+        (size_of::<S::Future>() as u64, size_of::<R>() as u64)
+    }
+    let policy = support::text("", &[EIGHT]).parse().expect("the benchmark's policy is valid");
+    let layer = PrivacyLogLayer::new(&policy).expect("keys in memory can be had");
+    let (outer, inner) = (sizes(&layer.layer(inner)), sizes(&inner));
+    (float(outer.0 - inner.0), float(outer.1 - inner.1))
+}
+
+/// What a pseudonym costs more than a truncated address, in blocks of SHA-256.
+fn pseudonym() -> f64 {
+    let (mut truncated, mut pseudonym) = (json_lines_8(), json_lines_pseudonym());
+    let mut shortest = [Duration::MAX; 3];
+    for _ in 0..ROUNDS {
+        let times = [timed(&mut *truncated), timed(&mut *pseudonym), blocks()];
+        shortest = std::array::from_fn(|at| shortest[at].min(times[at]));
+    }
+    let [truncated, pseudonym, blocks] = shortest.map(|time| time.as_secs_f64());
+    (pseudonym - truncated) / blocks
+}
+
+fn timed(rig: &mut dyn Rig) -> Duration {
+    let _listening = tracing::dispatcher::set_default(rig.dispatch());
+    rig.ready(EXCHANGES);
+    let start = Instant::now();
+    rig.run();
+    start.elapsed()
+}
+
+/// As many blocks as there are exchanges.
+fn blocks() -> Duration {
+    let start = Instant::now();
+    for number in 0..EXCHANGES {
+        black_box(Sha256::digest(black_box(number.to_ne_bytes())));
+    }
+    start.elapsed()
+}
+
+/// What a record costs each of two threads, per what it costs one: the time of a processor, so that it does not
+/// matter who else wants one.
+fn two_threads() -> f64 {
+    let mut shortest = [[Duration::MAX; 2]; 2];
+    for _ in 0..ROUNDS {
+        for threads in [1, 2] {
+            let times = [on(threads, true), on(threads, false)];
+            let shortest = &mut shortest[threads - 1];
+            *shortest = std::array::from_fn(|at| shortest[at].min(times[at]));
+        }
+    }
+    let [one, two] = shortest.map(|[logged, bare]| (logged - bare).as_secs_f64());
+    two / one
+}
+
+/// The time that a thread needs for its exchanges while so many threads have theirs.
+fn on(threads: usize, logged: bool) -> Duration {
+    const EACH: usize = 4 * EXCHANGES;
+    let start = Barrier::new(threads);
+    let shared = logged.then(|| json_lines_rig("", &[EIGHT]));
+    let work = || {
+        let mut rig: Box<dyn Rig> = match &shared {
+            Some(shared) => Box::new(shared.another()),
+            None => bare(),
+        };
+        let _listening = tracing::dispatcher::set_default(rig.dispatch());
+        rig.ready(EXCHANGES);
+        rig.run();
+        rig.ready(EACH);
+        start.wait();
+        let start = processor();
+        rig.run();
+        processor() - start
+    };
+    thread::scope(|scope| {
+        let running: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        let times = running.into_iter().map(|thread| thread.join().expect("a thread ends well"));
+        times.sum::<Duration>() / u32::try_from(threads).expect("there are two at most")
+    })
+}
+
+#[allow(clippy::cast_precision_loss, reason = "counts are small")]
+fn float(count: u64) -> f64 {
+    count as f64
+}

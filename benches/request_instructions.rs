@@ -1,0 +1,102 @@
+//! Instructions of whole exchanges under callgrind, for the gate: `python3 benches/gate.py`.
+//!
+//! Only the thread of the request is counted, not the sink's, and only between the first and the last of
+//! [`COUNT`] exchanges, after others have warmed everything up. The requests are made beforehand.
+#![allow(missing_docs, reason = "what the macros make has none")]
+
+mod support;
+
+use gungraun::prelude::*;
+use support::Rig;
+use support::hostile;
+use support::scenario::*;
+
+const WARM: usize = 32;
+const COUNT: usize = 100;
+
+fn warm(mut rig: Box<dyn Rig>) -> Box<dyn Rig> {
+    // Every benchmark is a process of its own, so that this is as in production.
+    if !rig.dispatch().is::<tracing::subscriber::NoSubscriber>() {
+        tracing::dispatcher::set_global_default(rig.dispatch().clone())
+            .expect("nobody listens yet");
+    }
+    rig.ready(WARM);
+    rig.run();
+    rig.ready(COUNT);
+    rig
+}
+
+#[library_benchmark]
+#[bench::bare(warm(bare()))]
+#[bench::nobody_listens(warm(nobody_listens()))]
+#[bench::no_op_subscriber(warm(no_op_subscriber()))]
+#[bench::json_lines_3(warm(json_lines_3()))]
+#[bench::json_lines_8(warm(json_lines_8()))]
+#[bench::json_lines_20(warm(json_lines_20()))]
+#[bench::json_lines_two_logs(warm(json_lines_two_logs()))]
+#[bench::json_lines_in_span(warm(json_lines_in_span()))]
+#[bench::fmt_json_8(warm(fmt_json_8()))]
+#[bench::trace_layer_nobody_listens(warm(trace_layer_nobody_listens()))]
+#[bench::trace_layer_fmt_json(warm(trace_layer_fmt_json()))]
+#[bench::bare_axum(warm(bare_axum()))]
+#[bench::handwritten_fmt_json(warm(handwritten_fmt_json()))]
+#[bench::prefixes_1(warm(hostile::prefixes(1)))]
+#[bench::prefixes_1000(warm(hostile::prefixes(1000)))]
+#[bench::bare_header(warm(hostile::bare_header()))]
+#[bench::bare_padded_values(warm(hostile::bare_padded_values()))]
+#[bench::bare_many_values(warm(hostile::bare_many_values()))]
+#[bench::bare_path(warm(hostile::bare_path()))]
+#[bench::bare_referrer(warm(hostile::bare_referrer()))]
+fn exchange(mut rig: Box<dyn Rig>) -> Box<dyn Rig> {
+    rig.run();
+    rig
+}
+
+/// One benchmark for every content.
+macro_rules! hostile {
+    ($name:ident, $contents:expr, $($content:ident)*) => {
+        #[library_benchmark]
+        $(#[bench::$content(warm(hostile::$name(stringify!($content))))])*
+        fn $name(mut rig: Box<dyn Rig>) -> Box<dyn Rig> {
+            rig.run();
+            rig
+        }
+
+        const _: () = assert!([$(stringify!($content)),*].len() == $contents.len());
+    };
+}
+
+hostile!(x_forwarded_for, hostile::X_FORWARDED_FOR,
+    garbage commas spaces commas_spaces word_behind_spaces hops hops_v6 padded_hops hops_among_commas
+    mixed_padding padded_values many_values);
+hostile!(forwarded, hostile::FORWARDED,
+    garbage commas spaces semicolons semicolons_spaces equals quotes backslashes escaped_quotes parameters hops
+    quoted_hops quoted_hops_v6 escaped_hops padded_hops padded_quoted_hops hops_among_commas
+    hops_among_semicolons padded_values many_values);
+hostile!(single, hostile::SINGLE, garbage digits spaces padded_address);
+hostile!(path_depth, hostile::PATHS,
+    segments letters slashes encoded encoded_slashes encoded_often semicolons letters_beyond_ascii bidi_marks);
+hostile!(path_keep, hostile::PATHS,
+    segments letters slashes encoded encoded_slashes encoded_often semicolons letters_beyond_ascii bidi_marks);
+hostile!(referrer_origin, hostile::REFERRERS,
+    path encoded_path path_of_bidi_marks user users host labels encoded_host host_beyond_ascii
+    short_host_beyond_ascii colons brackets digits slashes backslashes spaces letters letters_beyond_ascii);
+hostile!(referrer_path, hostile::REFERRERS,
+    path encoded_path path_of_bidi_marks user users host labels encoded_host host_beyond_ascii
+    short_host_beyond_ascii colons brackets digits slashes backslashes spaces letters letters_beyond_ascii);
+
+library_benchmark_group!(
+    name = exchanges,
+    benchmarks = [
+        exchange,
+        x_forwarded_for,
+        forwarded,
+        single,
+        path_depth,
+        path_keep,
+        referrer_origin,
+        referrer_path
+    ]
+);
+
+main!(library_benchmark_groups = exchanges);

@@ -1,0 +1,229 @@
+//! Requests that want to be expensive: 8 KiB of a forwarding header, of a path or of a referrer.
+//!
+//! Every content is made for one loop of a reader: what it skips, what it counts, what it looks up, what it
+//! looks at twice. A bound holds whatever the content is, so the worst one counts.
+
+use http::header::{HeaderName, HeaderValue};
+use http::{Request, Uri};
+
+use super::scenario::{NoBody, json_lines_rig};
+use super::{EIGHT, Exchanges, Rig, hello, request};
+
+/// The size of every one of them.
+pub const SIZE: usize = 8192;
+
+/// A name, and what it stands for.
+pub type Content<T> = (&'static str, fn() -> T);
+
+/// What a list of hops may be full of.
+pub const X_FORWARDED_FOR: &[Content<Vec<String>>] = &[
+    ("garbage", || one("a")),
+    ("commas", || one(",")),
+    ("spaces", || one(" ")),
+    ("commas_spaces", || one(", ")),
+    ("word_behind_spaces", || vec![format!("{}a", filled(" "))]),
+    ("hops", || one("10.0.0.1, ")),
+    ("hops_v6", || one("fd00::1,")),
+    ("padded_hops", || one(&padded("10.0.0.1,", " "))),
+    ("hops_among_commas", || one(&padded("10.0.0.1,", ","))),
+    ("mixed_padding", || one(&padded("fd00::1,", ", "))),
+    ("padded_values", || vec![padded("fd00::1,", ", "); 32]),
+    ("many_values", || vec!["10.0.0.1,      ,".to_owned(); SIZE / 16]),
+];
+
+pub const FORWARDED: &[Content<Vec<String>>] = &[
+    ("garbage", || one("a")),
+    ("commas", || one(",")),
+    ("spaces", || one(" ")),
+    ("semicolons", || one(";")),
+    ("semicolons_spaces", || one("; ")),
+    ("equals", || one("=")),
+    ("quotes", || one("\"")),
+    ("backslashes", || vec![format!("for=\"{}\"", filled("\\"))]),
+    ("escaped_quotes", || vec![format!("for=\"{}\"", filled("\\\""))]),
+    ("parameters", || one("a=1;b=1;c=1;d=1;e=1;f=1;g=1;for=10.0.0.1,")),
+    ("hops", || one("for=10.0.0.1, ")),
+    ("quoted_hops", || one("for=\"10.0.0.1:1\",")),
+    ("quoted_hops_v6", || one("for=\"[fd00::1]\",")),
+    ("escaped_hops", || one("for=\"\\10.0.0.1\",")),
+    ("padded_hops", || one(&padded("for=10.0.0.1,", " "))),
+    ("padded_quoted_hops", || one(&padded("for=\"10.0.0.1\",", " "))),
+    ("hops_among_commas", || one(&padded("for=10.0.0.1,", ","))),
+    ("hops_among_semicolons", || one(&padded("for=10.0.0.1,", ";"))),
+    ("padded_values", || vec![padded("for=10.0.0.1,", ", "); 32]),
+    ("many_values", || vec!["for=10.0.0.1  ,,".to_owned(); SIZE / 16]),
+];
+
+/// Of a header that holds one address.
+pub const SINGLE: &[Content<Vec<String>>] = &[
+    ("garbage", || one("a")),
+    ("digits", || one("1")),
+    ("spaces", || one(" ")),
+    ("padded_address", || vec![format!("{}10.0.0.1", " ".repeat(SIZE - 8))]),
+];
+
+pub const PATHS: &[Content<String>] = &[
+    ("segments", || filled("/a")),
+    ("letters", || format!("/{}", filled("a"))),
+    ("slashes", || filled("/")),
+    ("encoded", || format!("/{}", filled("%41"))),
+    ("encoded_slashes", || format!("/{}", filled("%2F"))),
+    ("encoded_often", || format!("/%{}2F", filled("25"))),
+    ("semicolons", || format!("/{}", filled(";"))),
+    ("letters_beyond_ascii", || format!("/{}", filled("é"))),
+    ("bidi_marks", || format!("/{}", filled("\u{202e}"))),
+];
+
+pub const REFERRERS: &[Content<String>] = &[
+    ("path", || format!("https://www.example.com/{}", filled("a"))),
+    ("encoded_path", || format!("https://www.example.com/{}", filled("%41"))),
+    ("path_of_bidi_marks", || format!("https://www.example.com/{}", filled("\u{202e}"))),
+    ("user", || format!("https://{}@www.example.com/", filled("a"))),
+    ("users", || format!("https://{}www.example.com/", filled("a@"))),
+    ("host", || format!("https://{}/", filled("a"))),
+    ("labels", || format!("https://{}com/", filled("a."))),
+    ("encoded_host", || format!("https://{}.com/", filled("%61"))),
+    ("host_beyond_ascii", || format!("https://{}.com/", filled("é"))),
+    ("short_host_beyond_ascii", || format!("https://{}.com/{}", "é.ü.ß.".repeat(8), filled("a"))),
+    ("colons", || format!("https://www.example.com{}", filled(":"))),
+    ("brackets", || format!("https://{}", filled("[:"))),
+    ("digits", || format!("https://{}/", filled("1."))),
+    ("slashes", || format!("https:{}", filled("/"))),
+    ("backslashes", || format!("https:{}", filled("\\"))),
+    ("spaces", || format!("{}https://www.example.com/", filled(" "))),
+    ("letters", || filled("a")),
+    ("letters_beyond_ascii", || filled("é")),
+];
+
+pub fn x_forwarded_for(content: &str) -> Box<dyn Rig> {
+    forwarding("x-forwarded-for", &find(X_FORWARDED_FOR, content))
+}
+
+pub fn forwarded(content: &str) -> Box<dyn Rig> {
+    forwarding("forwarded", &find(FORWARDED, content))
+}
+
+pub fn single(content: &str) -> Box<dyn Rig> {
+    forwarding("x-real-ip", &find(SINGLE, content))
+}
+
+pub fn path_depth(content: &str) -> Box<dyn Rig> {
+    path(&find(PATHS, content), "{ depth = 16 }")
+}
+
+pub fn path_keep(content: &str) -> Box<dyn Rig> {
+    path(&find(PATHS, content), "{ keep = true, accept_risk = \"benchmark\" }")
+}
+
+pub fn referrer_origin(content: &str) -> Box<dyn Rig> {
+    referrer(&find(REFERRERS, content), "\"origin\"")
+}
+
+pub fn referrer_path(content: &str) -> Box<dyn Rig> {
+    referrer(&find(REFERRERS, content), "{ path = true, accept_risk = \"benchmark\" }")
+}
+
+fn find<T>(all: &[Content<T>], content: &str) -> T {
+    let (_, made) = all.iter().find(|(name, _)| *name == content).expect("a known content");
+    made()
+}
+
+/// With the peer and the hops trusted.
+fn forwarding(header: &'static str, values: &[String]) -> Box<dyn Rig> {
+    let head = format!(
+        "[client]\nsource = \"{header}\"\n\
+         trusted_proxies = [\"198.51.100.0/24\", \"10.0.0.0/8\", \"fd00::/8\"]"
+    );
+    asked(json_lines_rig(&head, &[EIGHT]), with_header(header, values))
+}
+
+fn path(path: &str, treatment: &str) -> Box<dyn Rig> {
+    let fields = EIGHT.replace("\"http.route\" = \"keep\"", &format!("\"url.path\" = {treatment}"));
+    asked(json_lines_rig("", &[&fields]), with_path(path))
+}
+
+fn referrer(value: &str, treatment: &str) -> Box<dyn Rig> {
+    let fields = EIGHT.replace("\"origin\"", treatment);
+    asked(json_lines_rig("", &[&fields]), with_header("referer", &[value.to_owned()]))
+}
+
+/// One hop before us, and so many prefixes that are trusted; the peer is in the last one.
+pub fn prefixes(count: usize) -> Box<dyn Rig> {
+    let others = (1..count).map(|at| format!("\"10.{}.{}.0/24\"", at >> 7, at << 1 & 0xff));
+    let all: Vec<_> = others.chain(["\"198.51.100.0/24\"".to_owned()]).collect();
+    let head =
+        format!("[client]\nsource = \"x-forwarded-for\"\ntrusted_proxies = [{}]", all.join(", "));
+    let values = ["203.0.113.9".to_owned()];
+    asked(json_lines_rig(&head, &[EIGHT]), with_header("x-forwarded-for", &values))
+}
+
+/// What such requests cost a bare service.
+pub fn bare_header() -> Box<dyn Rig> {
+    asked(bare(), with_header("x-forwarded-for", &one("a")))
+}
+
+pub fn bare_padded_values() -> Box<dyn Rig> {
+    asked(bare(), with_header("x-forwarded-for", &find(X_FORWARDED_FOR, "padded_values")))
+}
+
+pub fn bare_many_values() -> Box<dyn Rig> {
+    asked(bare(), with_header("x-forwarded-for", &find(X_FORWARDED_FOR, "many_values")))
+}
+
+pub fn bare_path() -> Box<dyn Rig> {
+    asked(bare(), with_path(&find(PATHS, "letters")))
+}
+
+pub fn bare_referrer() -> Box<dyn Rig> {
+    asked(bare(), with_header("referer", &one("a")))
+}
+
+fn bare() -> Exchanges<impl super::Hello<NoBody>, NoBody> {
+    Exchanges::new(tower::service_fn(hello))
+}
+
+fn asked<S: super::Hello<NoBody> + 'static>(
+    mut rig: Exchanges<S, NoBody>,
+    request: impl Fn() -> Request<NoBody> + Send + Sync + 'static,
+) -> Box<dyn Rig> {
+    rig.request = Box::new(request);
+    Box::new(rig)
+}
+
+fn with_header(header: &'static str, values: &[String]) -> impl Fn() -> Request<NoBody> + use<> {
+    let values: Vec<_> =
+        values.iter().map(|value| HeaderValue::from_bytes(value.as_bytes()).unwrap()).collect();
+    move || {
+        let mut request = request();
+        let headers = request.headers_mut();
+        headers.remove(header);
+        for value in &values {
+            headers.append(HeaderName::from_static(header), value.clone());
+        }
+        request
+    }
+}
+
+fn with_path(path: &str) -> impl Fn() -> Request<NoBody> + use<> {
+    let uri: Uri = path.parse().expect("a path that a request can have");
+    move || {
+        let mut request = request();
+        *request.uri_mut() = uri.clone();
+        request
+    }
+}
+
+fn one(part: &str) -> Vec<String> {
+    vec![filled(part)]
+}
+
+/// `part` as often as it fits.
+pub fn filled(part: &str) -> String {
+    part.repeat(SIZE / part.len())
+}
+
+/// One of 32 hops (more are not read) that fill everything together.
+fn padded(hop: &str, with: &str) -> String {
+    let room = SIZE / 32 - hop.len();
+    format!("{}{hop}", with.repeat(room / with.len()))
+}
