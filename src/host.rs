@@ -16,7 +16,7 @@ const LONGEST: usize = 1024;
 const LONGEST_NAME: usize = 253;
 const LONGEST_LABEL: usize = 63;
 /// Longer than any in use, before and after; each byte costs some 100 instructions.
-const LONGEST_IDN: usize = 128;
+const LONGEST_IDN: usize = 64;
 
 /// Which declared host a `Host` field or an `:authority` names; its port does not count.
 pub(crate) fn host(authority: &str, allow: &[impl AsRef<str>]) -> Listed {
@@ -101,9 +101,10 @@ impl<'a> Host<'a> {
 
     /// Whether the authority of a request names this host.
     pub(crate) fn is_named_by(&self, authority: &str) -> bool {
-        let is_literal =
-            matches!(self, Host::Name(name) if name.text.eq_ignore_ascii_case(authority));
-        is_literal || Authority::parse(authority).is_some_and(|other| self.is_same(&other.host))
+        match self {
+            Host::Name(name) if is_literal(authority) => name.is_at_start_of(authority),
+            _ => Authority::parse(authority).is_some_and(|other| self.is_same(&other.host)),
+        }
     }
 
     fn is_same(&self, other: &Host<'_>) -> bool {
@@ -133,7 +134,20 @@ impl<'a> Host<'a> {
     }
 }
 
+/// Whether what it names stands in it, at its very beginning.
+fn is_literal(authority: &str) -> bool {
+    authority.len() <= LONGEST
+        && !authority.bytes().any(|byte| byte == b'@' || byte == b'%' || !byte.is_ascii())
+}
+
 impl<'a> Name<'a> {
+    fn is_at_start_of(&self, authority: &str) -> bool {
+        let Some((name, rest)) = authority.split_at_checked(self.text.len()) else { return false };
+        let port = rest.strip_prefix('.').unwrap_or(rest);
+        name.eq_ignore_ascii_case(&self.text)
+            && (matches!(port, "" | ":") || number(port).is_some())
+    }
+
     /// Nearly every name is written as it is compared; only the others pay for decoding and IDNA.
     fn plain(text: &'a str) -> Option<Self> {
         Found::at_start(text, false).filter(|found| found.reach == text.len())?.name_in(text)
@@ -194,25 +208,22 @@ struct Found {
 impl Found {
     fn at_start(text: &str, may_be_punycode: bool) -> Option<Self> {
         let bytes = text.as_bytes().get(..LONGEST_NAME + 2).unwrap_or(text.as_bytes());
-        let (mut last_label, mut label, mut reach) = (0, 0, 0);
-        while let Some(&byte) = bytes.get(reach)
-            && reach <= label + LONGEST_LABEL
-        {
-            match PLACE[usize::from(byte)] {
-                Place::Hyphen
-                    if reach == label + 3 && !may_be_punycode && is_punycode(text, label) =>
-                {
-                    return None;
-                }
-                Place::Inside | Place::Hyphen => {}
-                Place::Between if (1..=LONGEST_LABEL).contains(&(reach - label)) => {
-                    last_label = label;
-                    label = reach + 1;
-                }
-                Place::Between => return None,
-                Place::Outside => break,
+        let (mut last_label, mut label, mut reach) = (0, 0, bytes.len());
+        for (at, byte) in bytes.iter().enumerate() {
+            if IS_INSIDE[usize::from(*byte)] {
+                continue;
             }
-            reach += 1;
+            match byte {
+                b'.' if (1..=LONGEST_LABEL).contains(&(at - label)) => {
+                    (last_label, label) = (label, at + 1);
+                }
+                b'-' if may_be_punycode || at != label + 3 || !is_punycode(text, label) => {}
+                b'.' | b'-' => return None,
+                _ => {
+                    reach = at;
+                    break;
+                }
+            }
         }
         let found = if label == reach {
             Self { len: reach.checked_sub(1)?, last_label, reach }
@@ -232,25 +243,12 @@ fn is_punycode(text: &str, label: usize) -> bool {
     text.get(label..label + 4).is_some_and(|start| start.eq_ignore_ascii_case("xn--"))
 }
 
-/// Where a byte stands in a name.
-#[derive(Clone, Copy)]
-enum Place {
-    Inside,
-    Hyphen,
-    Between,
-    Outside,
-}
-
-static PLACE: [Place; 256] = {
-    let mut places = [Place::Outside; 256];
+/// What a label is made of, less the hyphen.
+static IS_INSIDE: [bool; 256] = {
+    let mut places = [false; 256];
     let mut byte: u8 = 0;
     while byte < 128 {
-        places[byte as usize] = match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' => Place::Inside,
-            b'-' => Place::Hyphen,
-            b'.' => Place::Between,
-            _ => Place::Outside,
-        };
+        places[byte as usize] = byte.is_ascii_alphanumeric() || byte == b'_';
         byte += 1;
     }
     places
@@ -316,6 +314,31 @@ mod tests {
             ("a..b", "a..b"),
         ] {
             assert!(!is_same(one, other), "{one} {other}");
+        }
+    }
+
+    #[test]
+    fn an_authority_names_a_host_whatever_stands_around_it() {
+        for (host, authority, expected) in [
+            ("example.com", "EXAMPLE.com", true),
+            ("example.com", "example.com.", true),
+            ("example.com", "example.com.:443", true),
+            ("example.com", "example.com:", true),
+            ("example.com", "user@example.com:443", true),
+            ("example.com", "ex%61mple.com", true),
+            ("xn--mnchen-3ya.example", "münchen.example", true),
+            ("127.0.0.1", "0x7f.1:80", true),
+            ("[::1]", "[0::1]:80", true),
+            ("example.com", "example.com:99999", false),
+            ("example.com", "example.com..", false),
+            ("example.com", "example.com.evil.example", false),
+            ("example.com", "example.com:80@evil.example", false),
+            ("example.com", "example.com@evil.example", false),
+            ("example.com", "example.co", false),
+            ("example.com", "", false),
+        ] {
+            let site = Authority::parse(host).unwrap().host;
+            assert_eq!(site.is_named_by(authority), expected, "{host} {authority}");
         }
     }
 
@@ -404,6 +427,15 @@ mod tests {
             label.as_str(),
         ] {
             assert!(Authority::parse(text).is_none(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_beyond_plain_ascii_is_short() {
+        for (label, count) in [("%61", 56), ("xn--9ca.", 7), ("é", 28)] {
+            let name = |count| format!("{}.example", label.repeat(count)).replace("..", ".");
+            assert!(Authority::parse(&name(count)).is_some(), "{label}");
+            assert!(Authority::parse(&name(count + 1)).is_none(), "{label}");
         }
     }
 

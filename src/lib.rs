@@ -40,6 +40,7 @@ mod pseudonym;
 mod record;
 #[cfg(feature = "json-lines")]
 mod retention;
+mod scan;
 mod text;
 mod timestamp;
 mod url;
