@@ -4,37 +4,63 @@
 //! only the first choice counts, without region or script, and only as a place in a declared list.
 
 use crate::listed::Listed;
+use crate::scan;
 use std::str;
 
 const LONGEST: usize = 8 * 1024;
+/// The ranges that are read do not need more.
+const READ: usize = 1024;
 const MOST_RANGES: usize = 16;
 const LONGEST_RANGE: usize = 64;
 const BLANK: [char; 2] = [' ', '\t'];
 
 /// The language with the highest weight, the first of equals; `*` and what has the weight 0 do not count.
 ///
-/// `None` when nothing is left over, when the value is longer than 8 KiB, or when one of the 16 ranges
-/// that are read breaks RFC 9110 §12.4.2 or RFC 4647 §2.1.
+/// `None` when nothing is left over, when the value is longer than 8 KiB, or when one of the 16 ranges that
+/// are read breaks RFC 9110 §12.4.2 or RFC 4647 §2.1, or does not end within the first KiB.
 pub(crate) fn language(accept: &[u8], allow: &[impl AsRef<str>]) -> Option<Listed> {
     if accept.len() > LONGEST {
         return None;
     }
     let mut best = ("", 0);
-    for range in str::from_utf8(accept).ok()?.split(',').take(MOST_RANGES) {
-        let (primary, weight) = weighed(range.trim_matches(BLANK))?;
+    let mut rest = accept.get(..READ).unwrap_or(accept);
+    let is_cut = rest.len() < accept.len();
+    for _ in 0..MOST_RANGES {
+        let end = scan::first(rest, |byte| byte == b',');
+        let (range, behind) = rest.split_at_checked(end)?;
+        if behind.is_empty() && is_cut {
+            return None;
+        }
+        let (primary, weight) = weighed(trimmed(range)?)?;
         if weight > best.1 && primary != "*" {
             best = (primary, weight);
         }
+        rest = match behind {
+            [_, behind @ ..] => behind,
+            [] => break,
+        };
     }
     (best.1 > 0).then(|| Listed::of(best.0, allow))
+}
+
+#[expect(clippy::needless_bitwise_bool, reason = "branches would keep it from being vectorized")]
+const fn is_blank(byte: u8) -> bool {
+    (byte == b' ') | (byte == b'\t')
+}
+
+/// A range without the blanks around it, if it is short and ASCII.
+fn trimmed(range: &[u8]) -> Option<&str> {
+    let range = scan::trim(range, is_blank);
+    let range = range.get(scan::first(range, |byte| !is_blank(byte))..)?;
+    if range.len() > LONGEST_RANGE || !range.is_ascii() {
+        return None;
+    }
+    str::from_utf8(range).ok()
 }
 
 fn weighed(range: &str) -> Option<(&str, u16)> {
     if range.is_empty() {
         return Some(("", 0));
-    }
-    if range.len() > LONGEST_RANGE {
-        return None;
     }
     let Some((tag, weight)) = range.split_once(';') else {
         return Some((primary(range)?, 1000));
@@ -44,13 +70,27 @@ fn weighed(range: &str) -> Option<(&str, u16)> {
 }
 
 fn primary(tag: &str) -> Option<&str> {
-    let (primary, others) = tag.split_once('-').unwrap_or((tag, "none"));
-    let is_language = is_subtag(primary) && primary.bytes().all(|byte| byte.is_ascii_alphabetic());
-    (tag == "*" || (is_language && others.split('-').all(is_subtag))).then_some(primary)
+    let len = scan::first(tag.as_bytes(), |byte| byte == b'-');
+    let (primary, others) = tag.split_at_checked(len)?;
+    let is_language = is_subtag(len) && primary.bytes().all(|byte| byte.is_ascii_alphabetic());
+    (tag == "*" || is_language && are_subtags(others)).then_some(primary)
 }
 
-fn is_subtag(text: &str) -> bool {
-    (1..=8).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
+/// Any number of them, each behind a hyphen.
+fn are_subtags(text: &str) -> bool {
+    let (mut len, mut is_first) = (0, true);
+    for byte in text.bytes() {
+        match byte {
+            b'-' if is_first || is_subtag(len) => (len, is_first) = (0, false),
+            b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => len += 1,
+            _ => return false,
+        }
+    }
+    text.is_empty() || is_subtag(len)
+}
+
+fn is_subtag(len: usize) -> bool {
+    (1..=8).contains(&len)
 }
 
 fn thousandths(weight: &str) -> Option<u16> {
@@ -131,6 +171,14 @@ mod tests {
         }
         assert_eq!(language(b"en\xff", &["en"]), None);
         assert_eq!(written(&format!("en{}", ",".repeat(9000))), None);
+    }
+
+    #[test]
+    fn a_range_that_ends_behind_the_first_kibibyte_says_nothing() {
+        let blanks = |count| format!("de;q=0.1,{}en", " ".repeat(count));
+        assert_eq!(written(&blanks(1013)), Some("en"));
+        assert_eq!(written(&blanks(1014)), None);
+        assert_eq!(written(&format!("{}é", "de,".repeat(16))), Some("de"));
     }
 
     #[test]
