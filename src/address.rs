@@ -3,6 +3,10 @@
 //! Reading is as strict as `IpAddr::from_str` (no leading zeros, no short forms, no zones) and faster,
 //! since hostile lists are read at every request; writing equals `Display` (RFC 5952) byte for byte.
 //! The tests hold both against the standard library. Nothing here decides whom to believe.
+#![expect(
+    clippy::inline_always,
+    reason = "an address in a register costs a third less than in memory"
+)]
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -75,7 +79,106 @@ fn digit(byte: u8) -> u16 {
     u16::from(byte - b'0')
 }
 
+/// An address as the number that it is, in which form it is compared faster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Bits {
+    V4(u32),
+    V6(u128),
+}
+
+impl From<IpAddr> for Bits {
+    fn from(address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(address) => Self::V4(address.to_bits()),
+            IpAddr::V6(address) => Self::V6(address.to_bits()),
+        }
+    }
+}
+
+impl From<Bits> for IpAddr {
+    fn from(bits: Bits) -> Self {
+        match bits {
+            Bits::V4(bits) => Ipv4Addr::from_bits(bits).into(),
+            Bits::V6(bits) => Ipv6Addr::from_bits(bits).into(),
+        }
+    }
+}
+
+/// The address that a text ends with in one of the two usual forms, and what stands before it: IPv4, or
+/// IPv6 with all of its digits.
+#[inline(always)]
+pub(crate) fn last(text: &[u8]) -> Option<(Bits, &[u8])> {
+    match text {
+        [.., b':', _, _, _, _] => last_ipv6(text),
+        _ => last_ipv4(text),
+    }
+}
+
+#[inline(always)]
+pub(crate) fn last_ipv6(text: &[u8]) -> Option<(Bits, &[u8])> {
+    let (before, full) = text.split_last_chunk()?;
+    Some((Bits::V6(in_full(full)?), before))
+}
+
+#[inline(always)]
+pub(crate) fn last_ipv4(text: &[u8]) -> Option<(Bits, &[u8])> {
+    let (d, text) = last_octet(text)?;
+    let (c, text) = last_octet(text.strip_suffix(b".")?)?;
+    let (b, text) = last_octet(text.strip_suffix(b".")?)?;
+    let (a, text) = last_octet(text.strip_suffix(b".")?)?;
+    Some((Bits::V4(u32::from_be_bytes([a, b, c, d])), text))
+}
+
+#[inline(always)]
+fn last_octet(text: &[u8]) -> Option<(u8, &[u8])> {
+    let (value, rest) = match text {
+        [rest @ .., a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9'] => {
+            (digit(*a) * 100 + digit(*b) * 10 + digit(*c), rest)
+        }
+        [rest @ .., a @ b'1'..=b'9', b @ b'0'..=b'9'] => (digit(*a) * 10 + digit(*b), rest),
+        [rest @ .., a @ b'0'..=b'9'] => (digit(*a), rest),
+        _ => return None,
+    };
+    Some((u8::try_from(value).ok()?, rest))
+}
+
 pub(crate) fn ipv6(text: &[u8]) -> Option<Ipv6Addr> {
+    match text.try_into().ok().and_then(in_full) {
+        Some(bits) => Some(Ipv6Addr::from_bits(bits)),
+        None => in_groups(text),
+    }
+}
+
+/// Eight groups of four digits: without a branch between them, many are read at once.
+#[inline(always)]
+pub(crate) fn in_full(text: &[u8; 39]) -> Option<u128> {
+    let (mut digits, mut are_colons) = ([[0; 4]; 8], true);
+    for (group, digits) in text.chunks(5).zip(&mut digits) {
+        let (four, behind) = group.split_first_chunk()?;
+        *digits = *four;
+        are_colons &= matches!(behind, [] | [b':']);
+    }
+    let (mut values, mut are_hex) = ([0; 32], true);
+    for (value, digit) in values.iter_mut().zip(digits.as_flattened()) {
+        let is_letter = (digit | 0x20).wrapping_sub(b'a') < 6;
+        are_hex &= (digit.wrapping_sub(b'0') < 10) | is_letter;
+        *value = (digit & 15) + if is_letter { 9 } else { 0 };
+    }
+    let mut bits = 0;
+    for eight in values.as_chunks().0 {
+        bits = bits << 32 | u128::from(side_by_side(u64::from_be_bytes(*eight)));
+    }
+    (are_colons & are_hex).then_some(bits)
+}
+
+/// The low halves of eight bytes.
+const fn side_by_side(bytes: u64) -> u64 {
+    let pairs = (bytes | bytes >> 4) & 0x00ff_00ff_00ff_00ff;
+    let fours = (pairs | pairs >> 8) & 0x0000_ffff_0000_ffff;
+    (fours | fours >> 16) & 0xffff_ffff
+}
+
+fn in_groups(text: &[u8]) -> Option<Ipv6Addr> {
     let mut groups = Groups::default();
     let mut rest = text;
     if let [b':', b':', after @ ..] = text {
@@ -366,6 +469,30 @@ mod tests {
         fn text_is_read_as_the_standard_library_does(near in near_addresses(), bytes in prop::collection::vec(any::<u8>(), 0..20)) {
             prop_assert_eq!(plain(near.as_bytes()), standard(near.as_bytes()), "{}", near);
             prop_assert_eq!(plain(&bytes), standard(&bytes));
+        }
+
+        #[test]
+        fn addresses_in_full_are_read_as_the_standard_library_does(ipv6: Ipv6Addr, at in 0..39usize, byte: u8) {
+            let groups = ipv6.segments().map(|group| format!("{group:04x}"));
+            let mut text = groups.join(":").into_bytes();
+            prop_assert_eq!(plain(&text), Some(IpAddr::V6(ipv6)));
+            text[at] = byte;
+            prop_assert_eq!(plain(&text), standard(&text), "{:?}", text);
+        }
+
+        #[test]
+        fn the_last_address_is_what_the_text_ends_with(before in "[ ,.:0-9a-f]{0,3}", ipv4: Ipv4Addr, ipv6: Ipv6Addr) {
+            let full = ipv6.segments().map(|group| format!("{group:04X}")).join(":");
+            for (text, address) in [(ipv4.to_string(), IpAddr::V4(ipv4)), (full, IpAddr::V6(ipv6))] {
+                let joined = format!("{before}{text}");
+                match last(joined.as_bytes()) {
+                    Some((found, rest)) if rest.len() == before.len() => {
+                        prop_assert_eq!(IpAddr::from(found), address);
+                    }
+                    Some((_, rest)) => prop_assert!(rest.len() < before.len()),
+                    None => prop_assert!(before.ends_with(|c: char| c.is_ascii_digit())),
+                }
+            }
         }
 
         #[test]

@@ -5,18 +5,32 @@
 //! end was written by proxies that the policy trusts; what lies left of the place where the walk
 //! ends is never read, so a client can neither forge nor hide its address by writing there.
 //! Nothing here knows header names, and no reason for failure repeats what was received.
+#![expect(
+    clippy::inline_always,
+    reason = "an address in a register costs a third less than in memory"
+)]
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-use crate::{address, forwarded};
+use crate::address::Bits;
+use crate::work::Work;
+use crate::{address, forwarded, scan};
 
 const ELEMENTS: usize = 32;
-const INSTANCES: usize = 64;
-/// All bytes that a walk may pass over, and those of them that are elements.
+const INSTANCES: usize = 32;
+/// All bytes that a walk may pass over.
 const BYTES: usize = 8192;
-const TEXT: usize = 512;
+
+/// Prices, see [`Work`]: of a header instance, of any element, of its first bytes, and of one in an
+/// unusual form.
+const INSTANCE: usize = 36;
+const ELEMENT: usize = 128;
+const FIRST_BYTE: usize = 6;
+const FIRST_BYTES: usize = 14;
+const UNUSUAL: usize = 330;
+const BYTE: usize = 9;
 
 /// Where the client's address is read from; the policy keeps the header's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,110 +87,136 @@ impl Clients {
         peer: IpAddr,
         values: impl DoubleEndedIterator<Item = &'a [u8]>,
     ) -> Result<IpAddr, Unknown> {
-        let peer = canonical(peer, &self.nat64);
+        let peer = unwrapped(peer.into(), &self.nat64);
         if self.source == Source::Peer || !self.trusted.contains(peer) {
-            return Ok(peer);
+            return Ok(peer.into());
         }
         match self.source {
-            Source::Peer => Ok(peer),
-            Source::XForwardedFor | Source::Forwarded => self.walk(peer, values),
+            Source::Peer => Ok(peer.into()),
+            Source::XForwardedFor => self.walk(peer, values, listed),
+            Source::Forwarded => self.walk(peer, values, forwarded::hop),
             Source::Single => single(values).map(|address| canonical(address, &self.nat64)),
         }
     }
 
-    fn walk<'a>(
+    #[inline(never)]
+    fn walk<'a, Hop>(
         &self,
-        peer: IpAddr,
+        peer: Bits,
         values: impl DoubleEndedIterator<Item = &'a [u8]>,
-    ) -> Result<IpAddr, Unknown> {
-        let quoted = self.source == Source::Forwarded;
-        let mut walk = Walk { client: peer, elements: ELEMENTS, bytes: BYTES, text: TEXT, quoted };
+        hop: Hop,
+    ) -> Result<IpAddr, Unknown>
+    where
+        Hop: for<'h> Fn(&'h [u8], &mut Work) -> Result<(Bits, &'h [u8]), Unknown>,
+    {
+        let work = Work::of_a_walk();
+        let mut walk = Walk { client: peer, elements: ELEMENTS, bytes: BYTES, work };
         for (count, value) in values.rev().enumerate() {
             if count == INSTANCES {
                 return Err(Unknown::TooMany);
             }
-            if self.pass(&mut walk, value)? {
+            walk.work.spend(INSTANCE)?;
+            if self.pass(&mut walk, value, &hop)? {
                 break;
             }
         }
-        Ok(walk.client)
+        Ok(walk.client.into())
     }
 
     /// Walks one header instance; true when it held the client.
-    fn pass(&self, walk: &mut Walk, value: &[u8]) -> Result<bool, Unknown> {
-        let mut rest = walk.enter(value);
-        while rest.skip_empty()? {
-            walk.client = canonical(walk.read(&mut rest)?, &self.nat64);
+    #[inline]
+    fn pass<Hop>(&self, walk: &mut Walk, value: &[u8], hop: &Hop) -> Result<bool, Unknown>
+    where
+        Hop: for<'h> Fn(&'h [u8], &mut Work) -> Result<(Bits, &'h [u8]), Unknown>,
+    {
+        let (text, is_cut) = walk.enter(value);
+        let mut rest = walk.trim(text, is_blank_or_comma)?;
+        while !rest.is_empty() {
+            walk.elements = walk.elements.checked_sub(1).ok_or(Unknown::TooMany)?;
+            let (address, before) = hop(rest, &mut walk.work)?;
+            let first = (rest.len() - before.len()).min(FIRST_BYTES);
+            walk.work.spend(ELEMENT + first * FIRST_BYTE)?;
+            let before = match before {
+                [before @ .., b','] | [before @ .., b',', b' '] => before,
+                _ => walk.separator(before, is_cut)?,
+            };
+            walk.client = unwrapped(address, &self.nat64);
             if !self.trusted.contains(walk.client) {
                 return Ok(true);
             }
+            rest = walk.trim(before, is_blank_or_comma)?;
         }
-        Ok(false)
+        if is_cut { Err(Unknown::TooLong) } else { Ok(false) }
+    }
+}
+
+#[inline]
+fn listed<'a>(rest: &'a [u8], work: &mut Work) -> Result<(Bits, &'a [u8]), Unknown> {
+    match address::last(rest) {
+        Some((address, before)) if before.last().is_none_or(|byte| *byte <= b',') => {
+            Ok((address, before))
+        }
+        _ => unusual(rest, work),
+    }
+}
+
+#[inline(never)]
+fn unusual<'a>(rest: &'a [u8], work: &mut Work) -> Result<(Bits, &'a [u8]), Unknown> {
+    let (before, node) = last_word(rest);
+    work.spend(UNUSUAL + node.len() * BYTE)?;
+    match address::any_node(node) {
+        Some(address) => Ok((address.into(), before)),
+        None => Err(not_an_address(node)),
     }
 }
 
 /// The last party seen, and what may still be read.
 struct Walk {
-    client: IpAddr,
+    client: Bits,
     elements: usize,
     bytes: usize,
-    text: usize,
-    quoted: bool,
+    work: Work,
 }
 
 impl Walk {
-    fn enter<'a>(&mut self, value: &'a [u8]) -> Rest<'a> {
+    /// The end of a header instance that is still walked, and whether there is more before it.
+    fn enter<'a>(&mut self, value: &'a [u8]) -> (&'a [u8], bool) {
         let at = value.len().saturating_sub(self.bytes);
         let text = value.get(at..).unwrap_or_default();
         self.bytes -= text.len();
-        Rest { text, cut: at > 0 }
+        (text, at > 0)
     }
 
-    fn read(&mut self, rest: &mut Rest) -> Result<IpAddr, Unknown> {
-        self.elements = self.elements.checked_sub(1).ok_or(Unknown::TooMany)?;
-        let (address, before) =
-            if self.quoted { forwarded::hop(rest.text, self.text)? } else { hop(rest.text)? };
-        let read = rest.text.len() - before.len();
-        self.text = self.text.checked_sub(read).ok_or(Unknown::TooLong)?;
-        rest.end_element(before)?;
-        Ok(address)
-    }
-}
-
-/// The part of one header instance that was not walked yet; `cut` when there is more before it.
-struct Rest<'a> {
-    text: &'a [u8],
-    cut: bool,
-}
-
-impl<'a> Rest<'a> {
-    /// True when another element follows.
-    fn skip_empty(&mut self) -> Result<bool, Unknown> {
-        self.text = trim(self.text, is_blank_or_comma);
-        self.more()
-    }
-
-    fn end_element(&mut self, before: &'a [u8]) -> Result<(), Unknown> {
-        self.text = trim(before, is_blank);
-        if self.more()? && self.text.last() != Some(&b',') {
-            return Err(Unknown::NotAnAddress);
+    /// What stands before the blanks in front of an element: nothing, or a comma.
+    #[inline(never)]
+    fn separator<'a>(&mut self, before: &'a [u8], is_cut: bool) -> Result<&'a [u8], Unknown> {
+        match self.trim(before, is_blank)? {
+            [] if is_cut => Err(Unknown::TooLong),
+            before @ ([] | [.., b',']) => Ok(before),
+            _ => Err(Unknown::NotAnAddress),
         }
-        Ok(())
     }
 
-    const fn more(&self) -> Result<bool, Unknown> {
-        if self.text.is_empty() && self.cut {
-            return Err(Unknown::TooLong);
+    #[inline]
+    fn trim<'a>(&mut self, text: &'a [u8], skip: impl Fn(u8) -> bool) -> Result<&'a [u8], Unknown> {
+        match text {
+            [.., byte] if skip(*byte) => self.trim_run(text, skip),
+            _ => Ok(text),
         }
-        Ok(!self.text.is_empty())
     }
-}
 
-fn hop(rest: &[u8]) -> Result<(IpAddr, &[u8]), Unknown> {
-    let (before, word) = last_word(rest);
-    match address::any_node(word) {
-        Some(address) => Ok((address, before)),
-        None => Err(not_an_address(word)),
+    /// Looks at one byte more than can be paid, so that what lies before the run does not matter.
+    #[inline(never)]
+    fn trim_run<'a>(
+        &mut self,
+        text: &'a [u8],
+        skip: impl Fn(u8) -> bool,
+    ) -> Result<&'a [u8], Unknown> {
+        let at = text.len().saturating_sub(self.work.most_padding() + 1);
+        let run = text.get(at..).unwrap_or_default();
+        let rest = scan::trim(run, skip);
+        self.work.spend_on_padding(run.len() - rest.len())?;
+        Ok(text.get(..at + rest.len()).unwrap_or_default())
     }
 }
 
@@ -190,11 +230,11 @@ pub(crate) fn not_an_address(node: &[u8]) -> Unknown {
 
 /// No part of an address, with brackets and port, is a comma or below. Of a word that is too long
 /// the rest stays before it, where neither an element nor a value may start.
+#[inline]
 fn last_word(rest: &[u8]) -> (&[u8], &[u8]) {
-    let (left, window) = rest.split_at(rest.len().saturating_sub(address::LONGEST_NODE));
-    let part = |byte| byte > b',';
-    let before = trim_by::<1>(trim_by::<8>(window, part), part);
-    rest.split_at(left.len() + before.len())
+    let left = rest.len().saturating_sub(address::LONGEST_NODE);
+    let window = rest.get(left..).unwrap_or_default();
+    rest.split_at(left + scan::last(window, |byte| byte <= b','))
 }
 
 fn single<'a>(mut values: impl Iterator<Item = &'a [u8]>) -> Result<IpAddr, Unknown> {
@@ -205,14 +245,14 @@ fn single<'a>(mut values: impl Iterator<Item = &'a [u8]>) -> Result<IpAddr, Unkn
     if value.len() > BYTES {
         return Err(Unknown::TooLong);
     }
-    let (before, word) = last_word(trim(value, is_blank));
+    let (before, word) = last_word(scan::trim(value, is_blank));
     match address::plain(word) {
-        Some(address) if trim(before, is_blank).is_empty() => Ok(address),
+        Some(address) if scan::trim(before, is_blank).is_empty() => Ok(address),
         _ => Err(not_an_address(word)),
     }
 }
 
-const fn is_blank(byte: u8) -> bool {
+pub(crate) const fn is_blank(byte: u8) -> bool {
     byte == b' ' || byte == b'\t'
 }
 
@@ -224,53 +264,39 @@ const fn is_blank_or_comma(byte: u8) -> bool {
     (byte == b' ') | (byte == b'\t') | (byte == b',')
 }
 
-/// Few bytes singly, many in wide steps: the compiler compares a whole chunk at once, which is what
-/// keeps kilobytes of blanks and commas cheap.
-fn trim(mut text: &[u8], skip: impl Fn(u8) -> bool + Copy) -> &[u8] {
-    for _ in 0..4 {
-        match text {
-            [before @ .., byte] if skip(*byte) => text = before,
-            _ => return text,
-        }
-    }
-    trim_by::<1>(trim_by::<8>(trim_by::<32>(text, skip), skip), skip)
-}
-
-pub(crate) fn trim_by<const N: usize>(mut text: &[u8], skip: impl Fn(u8) -> bool) -> &[u8] {
-    while let Some((before, chunk)) = text.split_last_chunk::<N>()
-        && chunk.iter().fold(true, |all, byte| all & skip(*byte))
-    {
-        text = before;
-    }
-    text
-}
-
 /// The address that all embeddings of an IPv4 address share: IPv4-mapped, NAT64 (the well-known
 /// prefix and the operator's), Teredo and 6to4. An IPv4-compatible address stays as it is, or `::1`
 /// would be `0.0.0.1`. The longest prefix that matches decides, the operator's before ours.
 pub(crate) fn canonical(address: IpAddr, nat64: &[Nat64]) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(inner) => unwrap(inner, nat64),
+    unwrapped(address.into(), nat64).into()
+}
+
+#[inline(always)]
+fn unwrapped(address: Bits, nat64: &[Nat64]) -> Bits {
+    let Bits::V6(bits) = address else { return address };
+    embedding(bits, nat64).map_or(address, |found| Bits::V4(found.ipv4(bits)))
+}
+
+#[inline(always)]
+fn embedding(bits: u128, nat64: &[Nat64]) -> Option<&Embedding> {
+    let built_in = match bits >> 96 {
+        0 => Some(&MAPPED),
+        0x0064_ff9b => Some(&WELL_KNOWN),
+        0x2001_0000 => Some(&TEREDO),
+        0x2002_0000..=0x2002_ffff => Some(&SIX_TO_FOUR),
+        _ if nat64.is_empty() => return None,
+        _ => None,
+    };
+    let built_in = built_in.filter(|prefix| prefix.holds(bits));
+    match built_in {
+        Some(prefix) if prefix.len == 96 => built_in,
+        _ => operators(bits, nat64).or(built_in),
     }
 }
 
-fn unwrap(address: Ipv6Addr, nat64: &[Nat64]) -> IpAddr {
-    match embedding(address, nat64) {
-        Some(found) => IpAddr::V4(found.ipv4(address)),
-        None => IpAddr::V6(address),
-    }
-}
-
-fn embedding(address: Ipv6Addr, nat64: &[Nat64]) -> Option<&Embedding> {
-    let bits = address.to_bits();
-    let built_in = |prefix: &'static Embedding| prefix.holds(bits).then_some(prefix);
-    let operator = nat64.iter().map(|prefix| &prefix.0).filter(|prefix| prefix.holds(bits));
-    built_in(&MAPPED)
-        .or_else(|| built_in(&WELL_KNOWN))
-        .or_else(|| operator.max_by_key(|prefix| prefix.len))
-        .or_else(|| built_in(&TEREDO))
-        .or_else(|| built_in(&SIX_TO_FOUR))
+fn operators(bits: u128, nat64: &[Nat64]) -> Option<&Embedding> {
+    let prefixes = nat64.iter().map(|prefix| &prefix.0).filter(|prefix| prefix.holds(bits));
+    prefixes.max_by_key(|prefix| prefix.len)
 }
 
 /// A prefix under which an operator's NAT64 embeds IPv4 addresses (RFC 6052).
@@ -311,8 +337,7 @@ impl Embedding {
         (bits ^ self.bits) & high_bits(self.len) == 0
     }
 
-    fn ipv4(&self, address: Ipv6Addr) -> Ipv4Addr {
-        let bits = address.to_bits();
+    fn ipv4(&self, bits: u128) -> u32 {
         let low = u128::from(u64::MAX);
         let first = match (self.teredo, self.len) {
             (true, _) => !bits << 96,
@@ -320,7 +345,7 @@ impl Embedding {
             (false, len) => ((bits & !low) | ((bits << 8) & low)) << len,
         };
         let [a, b, c, d, ..] = first.to_be_bytes();
-        Ipv4Addr::new(a, b, c, d)
+        u32::from_be_bytes([a, b, c, d])
     }
 
     /// How many bits of the IPv4 address a prefix of this length fixes.
@@ -388,10 +413,10 @@ impl Trusted {
     }
 
     /// Whether a canonical address is trusted.
-    pub(crate) fn contains(&self, address: IpAddr) -> bool {
+    pub(crate) fn contains(&self, address: Bits) -> bool {
         match address {
-            IpAddr::V4(address) => is_within(&self.ipv4, address.to_bits()),
-            IpAddr::V6(address) => is_within(&self.ipv6, address.to_bits()),
+            Bits::V4(bits) => is_within(&self.ipv4, bits),
+            Bits::V6(bits) => is_within(&self.ipv6, bits),
         }
     }
 }
@@ -405,10 +430,11 @@ fn is_within<T: Ord + Copy>(ranges: &[(T, T)], point: T) -> bool {
 /// A trusted prefix as what it means; nothing when it would mean all of IPv4 without saying so.
 pub(crate) fn canonical_net(prefix: IpNet, nat64: &[Nat64]) -> Option<IpNet> {
     let IpNet::V6(net) = prefix else { return Some(prefix) };
-    match embedding(net.network(), nat64) {
+    let bits = net.network().to_bits();
+    match embedding(bits, nat64) {
         Some(found) if found.len <= net.prefix_len() => {
             let len = found.fixed(net.prefix_len());
-            let ipv4 = Ipv4Net::new(found.ipv4(net.network()), len).ok()?;
+            let ipv4 = Ipv4Net::new(Ipv4Addr::from_bits(found.ipv4(bits)), len).ok()?;
             (len > 0 || *found == MAPPED).then_some(IpNet::V4(ipv4))
         }
         _ => Some(prefix),
@@ -595,8 +621,8 @@ mod tests {
             ("2001:db8:ff::/48", "2001:db8:ff:ffff:ffff:ffff:ffff:ffff", "2001:db8:100::"),
         ] {
             let trusted = Trusted::new(nets(&[prefix]), &prefixes);
-            assert!(trusted.contains(address(inside)), "{prefix} {inside}");
-            assert!(!trusted.contains(address(outside)), "{prefix} {outside}");
+            assert!(trusted.contains(address(inside).into()), "{prefix} {inside}");
+            assert!(!trusted.contains(address(outside).into()), "{prefix} {outside}");
         }
     }
 
@@ -607,7 +633,7 @@ mod tests {
         {
             let trusted = Trusted::new(nets(&[prefix]), &nat64(&["2001:db8:64::/96"]));
             for text in ["0.0.0.0", "10.0.0.1", "255.255.255.255"] {
-                assert!(!trusted.contains(address(text)), "{prefix} {text}");
+                assert!(!trusted.contains(address(text).into()), "{prefix} {text}");
             }
         }
     }
@@ -615,7 +641,8 @@ mod tests {
     #[test]
     fn nobody_is_trusted_by_default() {
         let none = Trusted::new([], &[]);
-        assert!(!none.contains(address("0.0.0.0")) && !none.contains(address("::")));
+        assert!(!none.contains(address("0.0.0.0").into()));
+        assert!(!none.contains(address("::").into()));
     }
 
     /// An iterator that nobody may touch.
@@ -839,12 +866,66 @@ mod tests {
         assert_eq!(listed(&["198.51.100.7", &",".repeat(BYTES - 11)]), Err(Unknown::TooLong));
         assert_eq!(listed(&[&" ".repeat(BYTES + 1)]), Err(Unknown::TooLong));
         assert_eq!(listed(&[&format!("{}198.51.100.7", " ".repeat(BYTES))]), Err(Unknown::TooLong));
-        let long = "2001:db8:ff:1111:2222:3333:4444:5555";
-        assert_eq!(listed(&[&format!("{long},").repeat(TEXT / long.len())]), Ok(address(long)));
-        assert_eq!(
-            listed(&[&format!("{long},").repeat(TEXT / long.len() + 1)]),
-            Err(Unknown::TooLong)
-        );
+    }
+
+    #[test]
+    fn thirty_two_addresses_are_walked_however_long_they_are() {
+        for (hop, client) in [
+            ("10.255.255.255", "198.51.100.177"),
+            ("2001:0db8:00ff:1111:2222:3333:4444:5555", "2001:0db8:00fe:1111:2222:3333:4444:5555"),
+        ] {
+            let quote = if hop.contains(':') { ["\"[", "]\""] } else { ["", ""] };
+            let quoted = |hop: &str| format!("for={}{hop}{}", quote[0], quote[1]);
+            for separator in [",", ", "] {
+                let hops = vec![hop; 31].join(separator);
+                assert_eq!(listed(&[&format!("{client}{separator}{hops}")]), Ok(address(client)));
+                let hops = vec![quoted(hop); 31].join(separator);
+                let list = format!("{}{separator}{hops}", quoted(client));
+                assert_eq!(forwarded(&[&list]), Ok(address(client)));
+            }
+        }
+    }
+
+    #[test]
+    fn a_walk_ends_before_it_gets_expensive() {
+        for (hop, most) in [
+            ("2001:db8:ff::1", 10),
+            ("[2001:db8:ff::1]:443", 9),
+            ("10.0.0.2:80", 10),
+            ("10.0.0.2 , ", 20),
+        ] {
+            let list = |count: usize| format!("198.51.100.7{}", format!(",{hop}").repeat(count));
+            assert_eq!(listed(&[&list(most)]), Ok(address("198.51.100.7")), "{hop}");
+            assert_eq!(listed(&[&list(most + 1)]), Err(Unknown::TooLong), "{hop}");
+        }
+        for (hop, most) in [
+            ("for=10.0.0.2;proto=https", 7),
+            ("for=\"[2001:db8:ff::1]:443\"", 7),
+            ("by=a;for=10.0.0.2", 8),
+        ] {
+            let list =
+                |count: usize| format!("for=198.51.100.7{}", format!(",{hop}").repeat(count));
+            assert_eq!(forwarded(&[&list(most)]), Ok(address("198.51.100.7")), "{hop}");
+            assert!(forwarded(&[&list(most + 1)]).is_err(), "{hop}");
+        }
+    }
+
+    // At every place where the budget can end: what lies left must not matter.
+    #[test]
+    fn nothing_on_the_left_changes_where_the_budget_ended() {
+        for blanks in 0..700 {
+            let blanks = " ".repeat(12 * blanks);
+            for (source, hops) in [
+                (Source::XForwardedFor, "198.51.100.7,2001:db8:ff::1,10.0.0.2:80"),
+                (Source::Forwarded, "for=198.51.100.7;proto=https;by=_a,for=\"10.0.0.2:80\""),
+            ] {
+                let right = format!("{blanks}{hops}");
+                let alone = ask(source, &[&right]);
+                for left in ["6.6.6.6,", ",", " ,", "for=6.6.6.6;a=\","] {
+                    assert_eq!(ask(source, &[&format!("{left}{right}")]), alone, "{left} {right}");
+                }
+            }
+        }
     }
 
     #[test]
@@ -999,7 +1080,7 @@ mod tests {
             for point in points {
                 let expected = list.iter().any(|net| net.contains(&point));
                 if canonical(point, &[]) == point {
-                    prop_assert_eq!(trusted.contains(point), expected, "{} in {:?}", point, list);
+                    prop_assert_eq!(trusted.contains(point.into()), expected, "{} in {:?}", point, list);
                 }
             }
         }

@@ -4,24 +4,67 @@
 //! gives the same elements in both directions: a backslash occurs inside quotes only, and an opening
 //! quote always follows `=`. In a malformed one an open quote further left cannot swallow, hide or
 //! change the element that stands at the right. What the other parameters say is not looked at.
+#![expect(
+    clippy::inline_always,
+    reason = "an address in a register costs a third less than in memory"
+)]
 
-use std::net::IpAddr;
-
-use crate::address;
-use crate::client::{Unknown, not_an_address, trim_by};
+use crate::address::{self, Bits};
+use crate::client::{Unknown, is_blank, not_an_address};
+use crate::scan;
+use crate::work::Work;
 
 const PARAMETERS: usize = 8;
+/// Bytes of an element.
+const LONGEST: usize = 512;
 
-/// Reads the last element, at most `longest` bytes: the address of its `for`, and what stands before.
-pub(crate) fn hop(rest: &[u8], longest: usize) -> Result<(IpAddr, &[u8]), Unknown> {
-    let (before, window) = rest.split_at(rest.len().saturating_sub(longest));
+/// Prices, see [`Work`]: of an element in an unusual form, of its parameters, which are compared with
+/// those known, of its bytes, of bytes among which a quote is sought, and of bytes of an address.
+const UNUSUAL: usize = 250;
+const PARAMETER: usize = 70;
+const KNOWN: usize = 25;
+const BYTE: usize = 7;
+const SOUGHT: usize = 8;
+const NODE: usize = 10;
+const DEAREST_BYTE: usize = 12;
+
+/// Reads the last element: the address of its `for`, and what stands before the element.
+pub(crate) fn hop<'a>(rest: &'a [u8], work: &mut Work) -> Result<(Bits, &'a [u8]), Unknown> {
+    match usual(rest) {
+        Some(hop) => Ok(hop),
+        None => unusual(rest, work),
+    }
+}
+
+/// An element that is nothing but an address in one of the two usual forms.
+#[inline(always)]
+fn usual(rest: &[u8]) -> Option<(Bits, &[u8])> {
+    let (address, before) = match rest.split_last_chunk::<43>() {
+        Some((before, [b'"', b'[', full @ .., b']', b'"'])) => {
+            (address::in_full(full).map(Bits::V6)?, before)
+        }
+        _ => address::last_ipv4(rest)?,
+    };
+    let (before, name) = before.split_last_chunk()?;
+    let name = u32::from_le_bytes(*name) | u32::from_le_bytes(*b"   \0");
+    let is_alone = matches!(before, [] | [.., b','] | [.., b',', b' ']);
+    (is_alone && name == u32::from_le_bytes(*b"for=")).then_some((address, before))
+}
+
+/// Looks at one byte more than can be paid, so that what lies before the element does not matter.
+#[inline(never)]
+fn unusual<'a>(rest: &'a [u8], work: &mut Work) -> Result<(Bits, &'a [u8]), Unknown> {
+    work.spend(UNUSUAL)?;
+    let most = work.bytes(DEAREST_BYTE).min(LONGEST);
+    let (before, window) = rest.split_at(rest.len().saturating_sub(most + 1));
     let mut element = Element::default();
-    let left = element.read(window).ok_or(Unknown::NotAnAddress)?;
-    if left == 0 && !before.is_empty() {
+    let left = element.read(window, work)?;
+    let read = window.len() - left;
+    if read > most {
         return Err(Unknown::TooLong);
     }
-    let before = rest.get(..before.len() + left).unwrap_or_default();
-    Ok((element.address()?, before))
+    work.spend(read * BYTE + element.sought * SOUGHT + element.node_len() * NODE)?;
+    Ok((element.address()?, rest.get(..before.len() + left).unwrap_or_default()))
 }
 
 #[derive(Default)]
@@ -29,30 +72,42 @@ struct Element<'a> {
     names: [&'a [u8]; PARAMETERS],
     count: usize,
     node: Option<Value<'a>>,
+    /// Bytes among which an opening quote was sought one by one.
+    sought: usize,
 }
 
 impl<'a> Element<'a> {
     /// Reads parameters up to the comma or the start; returns how many bytes are left.
-    fn read(&mut self, mut text: &'a [u8]) -> Option<usize> {
+    fn read(&mut self, mut text: &'a [u8], work: &mut Work) -> Result<usize, Unknown> {
         loop {
-            text = blank(text);
-            match text {
-                [] | [.., b','] => return Some(text.len()),
-                [before @ .., b';'] => text = before,
-                _ => text = self.parameter(text)?,
+            text = trim(text, is_blank_or_semicolon);
+            if matches!(text, [] | [.., b',']) {
+                return Ok(text.len());
             }
+            work.spend(PARAMETER + KNOWN * self.count)?;
+            text = self.parameter(text).ok_or(Unknown::NotAnAddress)?;
         }
     }
 
     fn parameter(&mut self, text: &'a [u8]) -> Option<&'a [u8]> {
-        let (text, value) = value(text)?;
+        let (text, value) = self.value(text)?;
         let (text, name) = token(text.strip_suffix(b"=")?)?;
         self.note(name)?;
         if name.eq_ignore_ascii_case(b"for") {
             self.node = Some(value);
         }
-        let text = blank(text);
+        let text = trim(text, is_blank);
         matches!(text, [] | [.., b',' | b';']).then_some(text)
+    }
+
+    fn value(&mut self, text: &'a [u8]) -> Option<(&'a [u8], Value<'a>)> {
+        let [inner @ .., b'"'] = text else {
+            return token(text).map(|(before, text)| (before, Value::Token(text)));
+        };
+        let nearest = scan::last(inner, |byte| byte == b'"');
+        let (before, text) = quoted(inner, nearest)?;
+        self.sought += nearest - before.len();
+        Some((before, Value::Quoted(text)))
     }
 
     fn note(&mut self, name: &'a [u8]) -> Option<()> {
@@ -65,9 +120,16 @@ impl<'a> Element<'a> {
         Some(())
     }
 
-    fn address(&self) -> Result<IpAddr, Unknown> {
+    const fn node_len(&self) -> usize {
+        match self.node {
+            Some(Value::Token(text) | Value::Quoted(text)) => text.len(),
+            None => 0,
+        }
+    }
+
+    fn address(&self) -> Result<Bits, Unknown> {
         match self.node.ok_or(Unknown::NotAnAddress)? {
-            Value::Quoted(text) if text.contains(&b'\\') => unescaped(text),
+            Value::Quoted(text) if scan::last(text, |byte| byte == b'\\') > 0 => unescaped(text),
             Value::Token(text) | Value::Quoted(text) => node(text),
         }
     }
@@ -79,12 +141,15 @@ enum Value<'a> {
     Quoted(&'a [u8]),
 }
 
-fn node(text: &[u8]) -> Result<IpAddr, Unknown> {
-    address::node(text, is_port).ok_or_else(|| not_an_address(text))
+fn node(text: &[u8]) -> Result<Bits, Unknown> {
+    if let Some((address, [])) = address::last_ipv4(text) {
+        return Ok(address);
+    }
+    address::node(text, is_port).map(Bits::from).ok_or_else(|| not_an_address(text))
 }
 
 /// A node with quoted-pairs; one that is longer without them than an address is none.
-fn unescaped(text: &[u8]) -> Result<IpAddr, Unknown> {
+fn unescaped(text: &[u8]) -> Result<Bits, Unknown> {
     let mut plain = [0; address::LONGEST_NODE];
     match unescape(text, &mut plain) {
         Some(text) => node(text),
@@ -101,41 +166,41 @@ fn unescape<'b>(text: &[u8], plain: &'b mut [u8]) -> Option<&'b [u8]> {
     plain.get(..len)
 }
 
-fn value(text: &[u8]) -> Option<(&[u8], Value<'_>)> {
-    match text {
-        [inner @ .., b'"'] => quoted(inner).map(|(before, text)| (before, Value::Quoted(text))),
-        _ => token(text).map(|(before, text)| (before, Value::Token(text))),
-    }
-}
-
-/// The opening quote is the nearest one that no backslash escapes.
-fn quoted(inner: &[u8]) -> Option<(&[u8], &[u8])> {
-    let mut end = inner.len();
-    loop {
-        let open = inner.get(..end)?.iter().rposition(|byte| *byte == b'"')?;
-        let (before, text) = inner.split_at_checked(open)?;
-        if !is_escaped(before) {
-            let text = text.get(1..)?;
-            return (!is_escaped(text)).then_some((before, text));
+/// The opening quote is the one that no backslash escapes and that is nearest to the end.
+fn quoted(inner: &[u8], nearest: usize) -> Option<(&[u8], &[u8])> {
+    let mut rest = inner.get(..nearest)?;
+    while let [before @ .., byte] = rest {
+        rest = before;
+        if *byte == b'"' {
+            rest = without_backslashes(before);
+            if (before.len() - rest.len()).is_multiple_of(2) {
+                let text = inner.get(before.len() + 1..)?;
+                let slashes = text.len() - without_backslashes(text).len();
+                return slashes.is_multiple_of(2).then_some((before, text));
+            }
         }
-        end = open;
     }
+    None
 }
 
-/// Whether a byte that follows this text is half of a quoted-pair.
-fn is_escaped(text: &[u8]) -> bool {
-    text.iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 1
+/// An odd number of them at the end escapes what follows.
+#[inline]
+fn without_backslashes(mut text: &[u8]) -> &[u8] {
+    while let [before @ .., b'\\'] = text {
+        text = before;
+    }
+    text
 }
 
 fn token(text: &[u8]) -> Option<(&[u8], &[u8])> {
-    let is_token = |byte| TOKEN.get(usize::from(byte)) == Some(&true);
-    let before = trim_by::<1>(trim_by::<4>(text, is_token), is_token);
-    text.split_at_checked(before.len()).filter(|(_, token)| !token.is_empty())
+    let is_token = |byte: &u8| TOKEN.get(usize::from(*byte)) == Some(&true);
+    let len = text.iter().rposition(|byte| !is_token(byte)).map_or(0, |at| at + 1);
+    text.split_at_checked(len).filter(|(_, token)| !token.is_empty())
 }
 
 /// The bytes of a token (RFC 9110 §5.6.2).
 #[expect(clippy::indexing_slicing, reason = "a constant, so it would not compile")]
-const TOKEN: [bool; 256] = {
+static TOKEN: [bool; 256] = {
     let (mut table, mut byte) = ([false; 256], 0u8);
     while byte < 128 {
         table[byte as usize] = byte.is_ascii_graphic()
@@ -148,8 +213,18 @@ const TOKEN: [bool; 256] = {
     table
 };
 
-fn blank(text: &[u8]) -> &[u8] {
-    trim_by::<1>(text, |byte| matches!(byte, b' ' | b'\t'))
+#[expect(clippy::needless_bitwise_bool, reason = "branches would keep it from being vectorized")]
+const fn is_blank_or_semicolon(byte: u8) -> bool {
+    (byte == b' ') | (byte == b'\t') | (byte == b';')
+}
+
+#[inline]
+fn trim(text: &[u8], skip: impl Fn(u8) -> bool) -> &[u8] {
+    match text {
+        [.., byte] if !skip(*byte) => text,
+        [before @ .., byte, _] if !skip(*byte) => text.get(..before.len() + 1).unwrap_or_default(),
+        _ => scan::trim(text, skip),
+    }
 }
 
 /// Digits, or an obfuscated port.
@@ -166,6 +241,8 @@ const fn is_obfuscated(byte: u8) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
     use proptest::prelude::*;
 
     use super::*;

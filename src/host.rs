@@ -16,7 +16,7 @@ const LONGEST: usize = 1024;
 const LONGEST_NAME: usize = 253;
 const LONGEST_LABEL: usize = 63;
 /// Longer than any in use, before and after; each byte costs some 100 instructions.
-const LONGEST_IDN: usize = 128;
+const LONGEST_IDN: usize = 64;
 
 /// Which declared host a `Host` field or an `:authority` names; its port does not count.
 pub(crate) fn host(authority: &str, allow: &[impl AsRef<str>]) -> Listed {
@@ -109,9 +109,7 @@ impl<'a> Host<'a> {
     /// Whether the authority of a request names this host.
     pub(crate) fn is_named_by(&self, authority: &[u8]) -> bool {
         match self {
-            Host::Name(name) if name.text.as_bytes().eq_ignore_ascii_case(authority) => true,
-            // A name that is written plainly is no other one.
-            Host::Name(_) if is_plain(authority) && !authority.ends_with(b".") => false,
+            Host::Name(name) if is_literal(authority) => name.is_at_start_of(authority),
             _ => visible(authority)
                 .and_then(Authority::parse)
                 .is_some_and(|other| self.is_same(&other.host)),
@@ -145,6 +143,12 @@ impl<'a> Host<'a> {
     }
 }
 
+/// Whether what it names stands in it, at its very beginning.
+fn is_literal(authority: &[u8]) -> bool {
+    authority.len() <= LONGEST
+        && !authority.iter().any(|byte| matches!(byte, b'@' | b'%') || !byte.is_ascii())
+}
+
 impl<'a> Name<'a> {
     pub(crate) fn text(&self) -> &str {
         &self.text
@@ -153,6 +157,16 @@ impl<'a> Name<'a> {
     /// Whether it is in lower case already.
     pub(crate) const fn is_lower(&self) -> bool {
         self.is_lower
+    }
+
+    fn is_at_start_of(&self, authority: &[u8]) -> bool {
+        let Some((name, rest)) = authority.split_at_checked(self.text.len()) else { return false };
+        if !name.eq_ignore_ascii_case(self.text.as_bytes()) {
+            return false;
+        }
+        let port = rest.strip_prefix(b".").unwrap_or(rest);
+        port.is_empty()
+            || str::from_utf8(port).is_ok_and(|port| port == ":" || number(port).is_some())
     }
 
     /// Nearly every name is written as it is compared; only the others pay for decoding and IDNA.
@@ -244,11 +258,6 @@ impl Found {
         let text = Cow::Borrowed(text.get(..self.len)?);
         Some(Name { text, last_label: self.last_label, is_lower: self.is_lower })
     }
-}
-
-/// Whether a text has the bytes of plain names only.
-fn is_plain(text: &[u8]) -> bool {
-    text.iter().all(|byte| PLACE[usize::from(*byte)] != OUTSIDE)
 }
 
 /// How many bytes from the start on may stand in one label, and whether one of them is upper case.
@@ -357,6 +366,31 @@ mod tests {
     }
 
     #[test]
+    fn an_authority_names_a_host_whatever_stands_around_it() {
+        for (host, authority, expected) in [
+            ("example.com", "EXAMPLE.com", true),
+            ("example.com", "example.com.", true),
+            ("example.com", "example.com.:443", true),
+            ("example.com", "example.com:", true),
+            ("example.com", "user@example.com:443", true),
+            ("example.com", "ex%61mple.com", true),
+            ("xn--mnchen-3ya.example", "münchen.example", true),
+            ("127.0.0.1", "0x7f.1:80", true),
+            ("[::1]", "[0::1]:80", true),
+            ("example.com", "example.com:99999", false),
+            ("example.com", "example.com..", false),
+            ("example.com", "example.com.evil.example", false),
+            ("example.com", "example.com:80@evil.example", false),
+            ("example.com", "example.com@evil.example", false),
+            ("example.com", "example.co", false),
+            ("example.com", "", false),
+        ] {
+            let site = Authority::parse(host).unwrap().host;
+            assert_eq!(site.is_named_by(authority.as_bytes()), expected, "{host} {authority}");
+        }
+    }
+
+    #[test]
     fn what_is_no_host_is_refused() {
         let label = "a".repeat(64);
         let name = format!("{}com", "a.".repeat(126));
@@ -441,6 +475,15 @@ mod tests {
             label.as_str(),
         ] {
             assert!(Authority::parse(text).is_none(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_beyond_plain_ascii_is_short() {
+        for (label, count) in [("%61", 56), ("xn--9ca.", 7), ("é", 28)] {
+            let name = |count| format!("{}.example", label.repeat(count)).replace("..", ".");
+            assert!(Authority::parse(&name(count)).is_some(), "{label}");
+            assert!(Authority::parse(&name(count + 1)).is_none(), "{label}");
         }
     }
 

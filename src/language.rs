@@ -4,37 +4,60 @@
 //! only the first choice counts, without region or script, and only as a place in a declared list.
 
 use crate::listed::Listed;
+use crate::scan;
 use std::str;
 
 const LONGEST: usize = 8 * 1024;
+/// The ranges that are read do not need more.
+const READ: usize = 1024;
 const MOST_RANGES: usize = 16;
 const LONGEST_RANGE: usize = 64;
 
 /// The language with the highest weight, the first of equals; `*` and what has the weight 0 do not count.
 ///
-/// `None` when nothing is left over, when the value is longer than 8 KiB, or when one of the 16 ranges
-/// that are read breaks RFC 9110 §12.4.2 or RFC 4647 §2.1.
+/// `None` when nothing is left over, when the value is longer than 8 KiB, or when one of the 16 ranges that
+/// are read breaks RFC 9110 §12.4.2 or RFC 4647 §2.1, or does not end within the first KiB.
 pub(crate) fn language(accept: &[u8], allow: &[impl AsRef<str>]) -> Option<Listed> {
     if accept.len() > LONGEST {
         return None;
     }
     let mut best = (&b""[..], 0);
-    for range in accept.split(|byte| *byte == b',').take(MOST_RANGES) {
-        let (primary, weight) = weighed(trim_end(trim_start(range)))?;
+    let mut rest = accept.get(..READ).unwrap_or(accept);
+    let is_cut = rest.len() < accept.len();
+    for _ in 0..MOST_RANGES {
+        let end = scan::first(rest, |byte| byte == b',');
+        let (range, behind) = rest.split_at_checked(end)?;
+        if behind.is_empty() && is_cut {
+            return None;
+        }
+        let (primary, weight) = weighed(trimmed(range)?)?;
         if weight > best.1 && primary != b"*" {
             best = (primary, weight);
         }
+        rest = match behind {
+            [_, behind @ ..] => behind,
+            [] => break,
+        };
     }
     let (primary, weight) = best;
     str::from_utf8(primary).ok().filter(|_| weight > 0).map(|primary| Listed::of(primary, allow))
 }
 
+#[expect(clippy::needless_bitwise_bool, reason = "branches would keep it from being vectorized")]
+const fn is_blank(byte: u8) -> bool {
+    (byte == b' ') | (byte == b'\t')
+}
+
+/// A range without the blanks around it, if it is short.
+fn trimmed(range: &[u8]) -> Option<&[u8]> {
+    let range = scan::trim(range, is_blank);
+    let range = range.get(scan::first(range, |byte| !is_blank(byte))..)?;
+    (range.len() <= LONGEST_RANGE).then_some(range)
+}
+
 fn weighed(range: &[u8]) -> Option<(&[u8], u16)> {
     if range.is_empty() {
         return Some((b"", 0));
-    }
-    if range.len() > LONGEST_RANGE {
-        return None;
     }
     let Some((tag, weight)) = split_once(range, b';') else {
         return Some((primary(range)?, 1000));
@@ -153,6 +176,14 @@ mod tests {
         }
         assert_eq!(language(b"en\xff", &["en"]), None);
         assert_eq!(written(&format!("en{}", ",".repeat(9000))), None);
+    }
+
+    #[test]
+    fn a_range_that_ends_behind_the_first_kibibyte_says_nothing() {
+        let blanks = |count| format!("de;q=0.1,{}en", " ".repeat(count));
+        assert_eq!(written(&blanks(1013)), Some("en"));
+        assert_eq!(written(&blanks(1014)), None);
+        assert_eq!(written(&format!("{}é", "de,".repeat(16))), Some("de"));
     }
 
     #[test]

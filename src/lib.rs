@@ -43,9 +43,11 @@ mod pseudonym;
 mod record;
 #[cfg(feature = "json-lines")]
 mod retention;
+mod scan;
 mod text;
 mod timestamp;
 mod url;
+mod work;
 
 pub use app::{Consent, ErrorCode, FieldValue, LogFields, PeerAddr, Route};
 pub use count::{CountBody, CountBodyLayer, CountedBody};

@@ -159,6 +159,16 @@ impl Draft {
         self.room == LONGEST
     }
 
+    /// How many characters will still be taken.
+    pub(crate) const fn room(&self) -> usize {
+        self.room
+    }
+
+    /// Takes nothing more.
+    pub(crate) const fn fill(&mut self) {
+        self.room = 0;
+    }
+
     pub(crate) fn push(&mut self, raw: &str) {
         let (plain, rest) = raw.split_at_checked(plain_len(raw, self.room)).unwrap_or_default();
         self.text.append(plain);

@@ -6,12 +6,16 @@
 //! bytes that are read counts as not there. Routes do not come from here: only the router knows them.
 
 use crate::host::{Authority, Host, Name};
-use crate::percent;
 use crate::text::{Draft, LONGEST, Text};
+use crate::{percent, scan};
 use std::str;
 
 /// Bytes that are read, so that a long value costs no more than a short one.
 const READ: usize = LONGEST * 2;
+/// Bytes of a referrer that must be text.
+const MOST_TEXT: usize = 2048;
+/// Blanks that may stand before a referrer.
+const MOST_BLANKS: usize = 1024;
 const READ_OF_PATH: usize = LONGEST;
 const READ_OF_QUERY: usize = 4 * 1024;
 const MOST_PAIRS: usize = 64;
@@ -78,13 +82,13 @@ struct Site<'a> {
 
 impl<'a> Referrer<'a> {
     fn read(referer: &'a [u8], host: Option<&[u8]>) -> Option<Self> {
-        let starts = referer.first().is_some_and(|&byte| ends_blank(byte));
-        let blanks = if starts { 0 } else { clear_of(referer, ends_blank) };
-        let referer = referer.get(blanks..).filter(|rest| !rest.is_empty())?;
+        let referer = behind_blanks(referer)?;
         let parsed = beginning(referer).and_then(|text| {
             let is_whole = text.len() == referer.len();
-            let parsed = Referrer::parse(text.trim_end_matches([' ', '\t']), is_whole, host);
-            parsed.filter(|_| is_whole || referer.is_ascii())
+            let text = text.get(..scan::trim(text.as_bytes(), is_blank).len())?;
+            let parsed = Referrer::parse(text, is_whole, host);
+            parsed
+                .filter(|_| is_whole || scan::is_ascii(referer.get(..MOST_TEXT).unwrap_or(referer)))
         });
         Some(parsed.unwrap_or(Referrer::Other))
     }
@@ -109,9 +113,19 @@ impl<'a> Referrer<'a> {
     }
 }
 
-#[allow(clippy::needless_bitwise_bool, reason = "branches would keep it from being vectorized")]
-const fn ends_blank(byte: u8) -> bool {
-    (byte != b' ') & (byte != b'\t')
+/// What follows the blanks; a text that does not begin within 1 KiB is none.
+fn behind_blanks(referer: &[u8]) -> Option<&[u8]> {
+    if referer.first().is_some_and(|byte| !is_blank(*byte)) {
+        return Some(referer);
+    }
+    let read = referer.get(..MOST_BLANKS).unwrap_or(referer);
+    let blanks = scan::first(read, |byte| !is_blank(byte));
+    referer.get(blanks..).filter(|_| blanks < read.len())
+}
+
+#[expect(clippy::needless_bitwise_bool, reason = "branches would keep it from being vectorized")]
+const fn is_blank(byte: u8) -> bool {
+    (byte == b' ') | (byte == b'\t')
 }
 
 /// As much as is read. What is longer must be ASCII, as browsers write it: checking UTF-8 is slow.
@@ -247,9 +261,10 @@ const fn is_separator(byte: u8) -> bool {
 }
 
 /// What stands before the first mark, plain or encoded, the mark, and what stands behind it.
+#[expect(clippy::needless_bitwise_bool, reason = "branches would keep it from being vectorized")]
 fn until(text: &str, ends: impl Fn(u8) -> bool) -> (&str, Option<u8>, &str) {
     let bytes = text.as_bytes();
-    let mut at = clear_of(bytes, |byte| ends(byte) || byte == b'%');
+    let mut at = scan::first(bytes, |byte| ends(byte) | (byte == b'%'));
     while let Some(&byte) = bytes.get(at) {
         let (byte, len) = if byte == b'%' { unwrapped(bytes, at) } else { (byte, 1) };
         if ends(byte) {
@@ -262,15 +277,22 @@ fn until(text: &str, ends: impl Fn(u8) -> bool) -> (&str, Option<u8>, &str) {
 }
 
 /// The byte behind a `%`, however often it was encoded; no other digits than these begin our marks.
+#[inline]
 fn unwrapped(bytes: &[u8], at: usize) -> (u8, usize) {
-    let mut digits = at + 1;
-    let Some(b'2' | b'3' | b'5') = bytes.get(digits) else { return (b'%', 1) };
-    while let Some([b'2', b'5']) = bytes.get(digits..digits + 2) {
-        digits += 2;
+    if !matches!(bytes.get(at + 1), Some(b'2' | b'3' | b'5')) {
+        return (b'%', 1);
     }
-    match percent::pair(bytes.get(digits..).unwrap_or_default()) {
-        Some(byte) => (byte, digits + 2 - at),
-        None => (b'%', 1),
+    let mut digits = bytes.get(at + 1..).unwrap_or_default();
+    while let [b'2', b'5', behind @ ..] = digits {
+        digits = behind;
+    }
+    let len = bytes.len() - at - digits.len();
+    match digits {
+        [b'2' | b'3' | b'5', ..] => match percent::pair(digits) {
+            Some(byte) => (byte, len + 2),
+            None => (b'%', len),
+        },
+        _ => (b'%', len),
     }
 }
 
@@ -306,8 +328,11 @@ const fn ends_pair(byte: u8) -> bool {
     (byte == b'&') | (byte == b';') | (byte == b'?')
 }
 
+/// An encoded byte takes three.
 fn is_key(key: &str, name: &str) -> bool {
-    !name.is_empty() && percent::decoded(key, b' ').eq(name.bytes())
+    !name.is_empty()
+        && (name.len()..=3 * name.len()).contains(&key.len())
+        && percent::decoded(key, b' ').eq(name.bytes())
 }
 
 const SECRETS: [&str; 7] = [
@@ -320,12 +345,17 @@ const SECRETS: [&str; 7] = [
     "X-Amz-Security-Token",
 ];
 
+fn is_secret(name: &str) -> bool {
+    matches!(name.as_bytes(), [b'a' | b'A' | b's' | b'S' | b'x' | b'X', ..])
+        && SECRETS.iter().any(|secret| name.eq_ignore_ascii_case(secret))
+}
+
 fn push_pair(draft: &mut Draft, name: &str, value: &str) {
     if !draft.is_empty() {
         draft.push_whole("&");
     }
     push_encoded(draft, name, |byte| is_plain(byte) && byte != b'=' && byte != b'+');
-    if SECRETS.iter().any(|secret| name.eq_ignore_ascii_case(secret)) {
+    if is_secret(name) {
         draft.push_whole("=REDACTED");
     } else {
         push_encoded(draft, value, is_plain);
@@ -334,37 +364,36 @@ fn push_pair(draft: &mut Draft, name: &str, value: &str) {
 
 /// What is not plain is percent-encoded, and what was percent-encoded stays as it came.
 fn push_encoded(draft: &mut Draft, text: &str, is_plain: impl Fn(u8) -> bool) {
-    let mut rest = text;
-    while !rest.is_empty() && !draft.is_full() {
-        let len = rest.bytes().take(LONGEST).take_while(|&byte| is_plain(byte)).count();
-        let (plain, behind) = rest.split_at_checked(len).unwrap_or_default();
-        if !plain.is_empty() {
-            draft.push(plain);
+    if text.is_empty() {
+        return;
+    }
+    let mut written = [0; LONGEST];
+    let free = written.get_mut(..draft.room()).unwrap_or_default();
+    let (mut rest, mut len) = (text.as_bytes(), 0);
+    while let [byte, behind @ ..] = rest {
+        if is_plain(*byte) {
+            let Some(place) = free.get_mut(len) else { break };
+            *place = *byte;
+            (rest, len) = (behind, len + 1);
+        } else {
+            let Some(place) = free.get_mut(len..len + 3) else { break };
+            let (triplet, behind) = triplet(rest).unwrap_or((percent::encoded(*byte), behind));
+            place.copy_from_slice(&triplet);
+            (rest, len) = (behind, len + 3);
         }
-        rest = match triplet(behind) {
-            Some((triplet, behind)) => {
-                draft.push_whole(triplet);
-                behind
-            }
-            None => push_char(draft, behind),
-        };
+    }
+    let fits = rest.is_empty();
+    let text = written.get(..len).and_then(|written| str::from_utf8(written).ok());
+    draft.push_whole(text.unwrap_or_default());
+    if !fits {
+        draft.fill();
     }
 }
 
-fn triplet(text: &str) -> Option<(&str, &str)> {
-    percent::pair(text.strip_prefix('%')?.as_bytes())?;
-    text.split_at_checked(3)
-}
-
-fn push_char<'a>(draft: &mut Draft, text: &'a str) -> &'a str {
-    let mut chars = text.chars();
-    if let Some(first) = chars.next() {
-        for byte in first.encode_utf8(&mut [0; 4]).bytes() {
-            let triplet = percent::encoded(byte);
-            draft.push_whole(str::from_utf8(&triplet).unwrap_or_default());
-        }
-    }
-    chars.as_str()
+fn triplet(text: &[u8]) -> Option<([u8; 3], &[u8])> {
+    let (triplet, behind) = text.split_first_chunk::<3>()?;
+    percent::pair(triplet.strip_prefix(b"%")?)?;
+    Some((*triplet, behind))
 }
 
 /// What a query can hold as it is (URL standard, query percent-encode set), less what ends a pair for us
@@ -381,15 +410,7 @@ fn head(text: &str, most: usize) -> &str {
 
 /// Splits before the first stop, which is ASCII.
 fn split(text: &str, is_stop: impl Fn(u8) -> bool) -> (&str, &str) {
-    text.split_at_checked(clear_of(text.as_bytes(), is_stop)).unwrap_or((text, ""))
-}
-
-/// How many bytes stand before the first stop; in blocks, so that the compiler can vectorize it.
-fn clear_of(bytes: &[u8], is_stop: impl Fn(u8) -> bool) -> usize {
-    let is_clear = |block: &&[u8]| !block.iter().fold(false, |any, &byte| any | is_stop(byte));
-    let blocks = bytes.chunks_exact(16).take_while(is_clear).count() * 16;
-    let rest = bytes.get(blocks..).unwrap_or_default();
-    blocks + rest.iter().take_while(|&&byte| !is_stop(byte)).count()
+    text.split_at_checked(scan::first(text.as_bytes(), is_stop)).unwrap_or((text, ""))
 }
 
 #[cfg(test)]
@@ -567,7 +588,8 @@ mod tests {
 
     #[test]
     fn an_empty_referrer_is_absent() {
-        for referer in ["", " ", "\t", " \t ", &" ".repeat(8192)] {
+        let late = format!("{}https://example.com/", " ".repeat(1024));
+        for referer in ["", " ", "\t", " \t ", &" ".repeat(8192), &late] {
             assert_eq!(from(referer), "absent");
             assert_eq!(relation(referer.as_bytes(), HOST), None);
             assert_eq!(referrer_path(referer.as_bytes(), HOST), None);
@@ -617,6 +639,10 @@ mod tests {
     fn bytes_behind_what_is_read_are_text_too() {
         let bytes = [b"https://example.com/", "M".repeat(600).as_bytes(), b"\xff"].concat();
         assert_eq!(written(origin(&bytes, HOST)), "other");
+        let bytes = [b"https://example.com/", "M".repeat(2020).as_bytes(), b"\xff"].concat();
+        assert_eq!(written(origin(&bytes, HOST)), "other");
+        let bytes = [b"https://example.com/", "M".repeat(2028).as_bytes(), b"\xff"].concat();
+        assert_eq!(written(origin(&bytes, HOST)), "https://example.com");
     }
 
     #[test]

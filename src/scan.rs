@@ -1,0 +1,82 @@
+//! Finds where runs of bytes end in texts of kilobytes, a block at a time.
+//!
+//! A block is looked at as a whole and without branches, so that the compiler can compare all of its
+//! bytes at once: that is what keeps kilobytes of padding cheap. What a byte means, its caller knows.
+
+/// What is left of a text without the bytes at its end that are to be skipped.
+pub(crate) fn trim(mut text: &[u8], skip: impl Fn(u8) -> bool) -> &[u8] {
+    for _ in 0..4 {
+        match text {
+            [before @ .., byte] if skip(*byte) => text = before,
+            _ => return text,
+        }
+    }
+    while let Some((before, block)) = text.split_last_chunk::<64>()
+        && !any(block, |byte| !skip(byte))
+    {
+        text = before;
+    }
+    let len = last(text, |byte| !skip(byte));
+    text.get(..len).unwrap_or_default()
+}
+
+/// How many bytes a text has up to the last stop, that one included.
+#[inline]
+pub(crate) fn last(mut text: &[u8], is_stop: impl Fn(u8) -> bool) -> usize {
+    while let Some((before, block)) = text.split_last_chunk() {
+        if any::<16>(block, &is_stop) {
+            return before.len() + usize::from(last_of(block, is_stop));
+        }
+        text = before;
+    }
+    text.iter().rposition(|byte| is_stop(*byte)).map_or(0, |at| at + 1)
+}
+
+fn last_of(block: &[u8; 16], is_stop: impl Fn(u8) -> bool) -> u8 {
+    let places = block.iter().zip(1..);
+    places.fold(0, |last, (byte, place)| last.max(if is_stop(*byte) { place } else { 0 }))
+}
+
+fn any<const N: usize>(block: &[u8; N], is_stop: impl Fn(u8) -> bool) -> bool {
+    block.iter().fold(false, |any, byte| any | is_stop(*byte))
+}
+
+/// How many bytes stand before the first stop.
+pub(crate) fn first(text: &[u8], is_stop: impl Fn(u8) -> bool) -> usize {
+    let is_clear = |block: &&[u8; 16]| !any(block, &is_stop);
+    let blocks = text.as_chunks().0.iter().take_while(is_clear).count() * 16;
+    let rest = text.get(blocks..).unwrap_or_default();
+    blocks + rest.iter().take_while(|byte| !is_stop(**byte)).count()
+}
+
+pub(crate) fn is_ascii(text: &[u8]) -> bool {
+    let (blocks, rest) = text.as_chunks::<256>();
+    blocks.iter().all(|block| block.iter().fold(0, |all, byte| all | byte) < 0x80)
+        && rest.is_ascii()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn texts() -> impl Strategy<Value = Vec<u8>> {
+        let run = (prop::sample::select(vec![b' ', b',', b'a', 0xff]), 0..200_usize);
+        let runs = prop::collection::vec(run, 0..5);
+        runs.prop_map(|runs| runs.into_iter().flat_map(|(byte, len)| vec![byte; len]).collect())
+    }
+
+    proptest! {
+        #[test]
+        fn blocks_agree_with_single_bytes(text in texts(), byte in prop::sample::select(vec![b' ', b',', b'a'])) {
+            let place = |found: Option<usize>| found.map_or(0, |at| at + 1);
+            let is = |other: u8| other == byte;
+            prop_assert_eq!(last(&text, is), place(text.iter().rposition(|other| is(*other))));
+            prop_assert_eq!(trim(&text, is).len(), place(text.iter().rposition(|other| !is(*other))));
+            let found = text.iter().position(|other| is(*other));
+            prop_assert_eq!(first(&text, is), found.unwrap_or(text.len()));
+            prop_assert_eq!(is_ascii(&text), text.is_ascii());
+        }
+    }
+}
