@@ -21,8 +21,10 @@ mod leaves {
     pub mod listed;
     pub mod percent;
     pub mod pseudonym;
+    pub mod scan;
     pub mod text;
     pub mod url;
+    pub mod work;
 }
 
 /// Why there is no key; the crate's own has more reasons, and knows about files.
@@ -44,14 +46,16 @@ use criterion::{
 };
 use device::{Hints, classify};
 use ipnet::IpNet;
-use leaves::{address, client, device, forwarded, host, listed, percent, pseudonym, text, url};
+use leaves::{
+    address, client, device, forwarded, host, listed, percent, pseudonym, scan, text, url, work,
+};
 use pseudonym::Epoch;
 use sha2::{Digest as _, Sha256};
 use support::hostile::{self, Content};
 use text::Text;
 
 const PEER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(198, 51, 100, 77));
-const HOST: Option<&str> = Some("app.example.com");
+const HOST: Option<&[u8]> = Some(b"app.example.com");
 
 fn addresses(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("address");
@@ -75,7 +79,7 @@ fn addresses(criterion: &mut Criterion) {
             bencher.iter(|| epoch.address("client.address", black_box(address), black_box(64)));
         });
         group.bench_function(format!("write/{text}"), |bencher| {
-            bencher.iter(|| address::text(black_box(address), &mut [0; 45]).len());
+            bencher.iter(|| address::text(black_box(address)).as_str().len());
         });
     }
     group.bench_function("one SHA-256 block", |bencher| {

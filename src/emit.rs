@@ -45,7 +45,7 @@ fn event(plan: &Plan, record: &Record, log: &LogPlan, outside: &Outside) {
             let emission = Emission { plan, record, log, added, outside, site, time, line };
             match log.steps.len() {
                 ..=12 => emission.few::<12>(),
-                ..=32 => emission.few::<32>(),
+                13..=32 => emission.few::<32>(),
                 _ => emission.many(),
             }
         });
@@ -64,6 +64,7 @@ struct Emission<'e> {
 }
 
 impl<'e> Emission<'e> {
+    #[expect(clippy::needless_late_init, reason = "it outlives the parts that read it")]
     fn few<const N: usize>(&self) {
         let bytes;
         let mut parts = [const { Part::Absent }; N];
@@ -74,6 +75,7 @@ impl<'e> Emission<'e> {
     }
 
     /// More fields than a stack should hold.
+    #[expect(clippy::needless_late_init, reason = "it outlives the parts that read it")]
     fn many(&self) {
         let bytes;
         let mut parts: Vec<Part<'_>> = self.log.steps.iter().map(|_| Part::Absent).collect();

@@ -29,20 +29,13 @@ const KEPT: usize = 128;
 
 thread_local! {
     /// Nothing of an exchange is left in them.
+    #[expect(clippy::vec_box, reason = "a record stays where it is")]
     static FREE: RefCell<Vec<Box<Open>>> = const { RefCell::new(Vec::new()) };
 }
 
 impl Exchange {
-    /// The exchange that starts now.
-    #[inline]
-    pub(crate) fn begin<B>(plan: &Arc<Plan>, request: &mut Request<B>) -> Self {
-        match plan.listening() {
-            0 if !plan.needs.app => Self(None),
-            logs => Self::heard(plan, logs, request),
-        }
-    }
-
-    fn heard<B>(plan: &Arc<Plan>, logs: u32, request: &mut Request<B>) -> Self {
+    /// The exchange that starts now, in which these logs are interested.
+    pub(crate) fn begin<B>(plan: &Arc<Plan>, logs: u32, request: &mut Request<B>) -> Self {
         let mut open = free().unwrap_or_default();
         if open.record.begin(plan, logs, request) {
             open.plan = Some(Arc::clone(plan));

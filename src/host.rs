@@ -110,7 +110,8 @@ impl<'a> Host<'a> {
     pub(crate) fn is_named_by(&self, authority: &[u8]) -> bool {
         match self {
             Host::Name(name) if is_literal(authority) => name.is_at_start_of(authority),
-            _ => visible(authority)
+            _ => str::from_utf8(authority)
+                .ok()
                 .and_then(Authority::parse)
                 .is_some_and(|other| self.is_same(&other.host)),
         }

@@ -88,14 +88,20 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let mut exchange = Exchange::begin(&self.plan, &mut request);
-        match exchange.open() {
-            None => ResponseFuture { inner: self.inner.call(request), exchange },
-            Some((_, record)) => {
-                let inner = watched(record, || self.inner.call(request));
-                ResponseFuture { inner, exchange }
-            }
+        let logs = self.plan.listening();
+        // What nobody hears must cost nothing: the request is not even looked at.
+        if logs == 0 && !self.plan.needs.app {
+            return ResponseFuture {
+                inner: self.inner.call(request),
+                exchange: Exchange::default(),
+            };
         }
+        let mut exchange = Exchange::begin(&self.plan, logs, &mut request);
+        let inner = match exchange.open() {
+            None => self.inner.call(request),
+            Some((_, record)) => watched(record, || self.inner.call(request)),
+        };
+        ResponseFuture { inner, exchange }
     }
 }
 

@@ -88,7 +88,7 @@ pub(crate) enum End {
 }
 
 /// OpenTelemetry's known methods: RFC 9110 §9.3 and RFC 5789.
-fn method(method: &Method) -> &'static str {
+const fn method(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
         Method::HEAD => "HEAD",
@@ -298,7 +298,7 @@ impl Record {
     /// Request bytes: what the service read if that is counted, else what was announced.
     pub(crate) fn received(&self) -> Option<u64> {
         let read = self.read.as_ref().map(|read| read.load(Ordering::Relaxed));
-        read.filter(|read| *read != UNCOUNTED).or_else(|| self.announced)
+        read.filter(|read| *read != UNCOUNTED).or(self.announced)
     }
 
     fn grpc_status(&mut self, headers: &HeaderMap) {
@@ -477,7 +477,7 @@ fn scheme<B>(request: &Request<B>) -> Option<&'static str> {
     known(&SCHEMES, given.or_else(|| request.uri().scheme())?.as_str())
 }
 
-fn version(version: Version) -> Option<&'static str> {
+const fn version(version: Version) -> Option<&'static str> {
     match version {
         Version::HTTP_09 => Some("0.9"),
         Version::HTTP_10 => Some("1.0"),

@@ -75,6 +75,7 @@ impl Text {
         }
     }
 
+    #[expect(clippy::needless_bitwise_bool, reason = "without branches it becomes vector code")]
     fn plain(raw: &str) -> Option<Self> {
         let mut bytes = [b' '; INLINE];
         bytes.get_mut(..raw.len())?.copy_from_slice(raw.as_bytes());

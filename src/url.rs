@@ -169,14 +169,11 @@ const fn ends_authority(byte: u8) -> bool {
 
 impl Site<'_> {
     fn origin(&self) -> Draft {
-        let mut draft = match self.start() {
-            Some(start) => Draft::start(start),
-            None => {
-                let mut draft = Draft::start(self.scheme);
-                draft.push_whole(self.name.text());
-                draft
-            }
-        };
+        let start = self.start();
+        let mut draft = Draft::start(start.unwrap_or(self.scheme));
+        if start.is_none() {
+            draft.push_whole(self.name.text());
+        }
         if !self.is_lower() {
             draft.make_ascii_lowercase();
         }
