@@ -199,9 +199,20 @@ fn urls(criterion: &mut Criterion) {
 fn devices(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("user agent");
     let agents = [
-        ("Firefox", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0".to_owned()),
-        ("Chrome on Android", "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/138.0.0.0 Mobile Safari/537.36".to_owned()),
-        ("a bot", "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)".to_owned()),
+        (
+            "Firefox",
+            "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0".to_owned(),
+        ),
+        (
+            "Chrome on Android",
+            "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) \
+             Chrome/138.0.0.0 Mobile Safari/537.36"
+                .to_owned(),
+        ),
+        (
+            "a bot",
+            "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)".to_owned(),
+        ),
         ("curl", "curl/8.14.1".to_owned()),
         ("8 KiB of letters", hostile::filled("a")),
         ("8 KiB of words", hostile::filled("a/1 ")),
