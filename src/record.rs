@@ -1,29 +1,30 @@
 //! One exchange: captured and reduced at the start, emitted when dropped.
 //!
-//! The ONLY reader of raw requests and responses. A record starts as "aborted" and is told
+//! The ONLY reader of raw requests and responses, with `record/raw.rs`. A record starts as "aborted" and is told
 //! better, so that whatever ends the exchange ends in the same drop (`exchange.rs`): exactly one
 //! record. Only reduced values are kept across an await.
 #![expect(clippy::disallowed_methods, reason = "the one place that reads raw requests")]
+
+mod raw;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Instant, SystemTime};
 
-use http::header::{ACCEPT_LANGUAGE, CONTENT_LENGTH, CONTENT_TYPE, HOST, REFERER, USER_AGENT};
-use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode, Version};
+use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::Body;
 
-use crate::app::{Consent, ErrorCode, LogFields, PeerAddr, Route};
-use crate::client::truncate;
-use crate::device::{Device, Hints, classify};
-use crate::field::{Path, Referer};
+use crate::app::{ErrorCode, LogFields};
+use crate::device::{Device, classify};
 use crate::keys::Current;
-use crate::plan::{Plan, Reduction};
+use crate::plan::Plan;
 use crate::pseudonym::Pseudonym;
-#[cfg(feature = "axum")]
-use crate::text;
 use crate::text::Text;
-use crate::{address, host, language, timestamp, url};
+use crate::timestamp;
+pub(crate) use raw::Template;
+use raw::{
+    Capture, announced, consented, hints, is_grpc, method, respected, scheme, template, version,
+};
 
 /// What is known of an exchange; the default is what is known of none.
 #[derive(Default)]
@@ -67,14 +68,6 @@ pub(crate) enum Reduced {
     Text(Text),
 }
 
-pub(crate) enum Template {
-    #[cfg(feature = "axum")]
-    Matched(axum::extract::MatchedPath),
-    Given(Route),
-    /// One that would not be safe as it stands.
-    Escaped(Box<Text>),
-}
-
 /// How the exchange ended, as far as it is known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum End {
@@ -85,29 +78,6 @@ pub(crate) enum End {
     BodyError,
     ServiceError,
     Panic,
-}
-
-/// OpenTelemetry's known methods: RFC 9110 §9.3 and RFC 5789.
-const fn method(method: &Method) -> &'static str {
-    match *method {
-        Method::GET => "GET",
-        Method::HEAD => "HEAD",
-        Method::POST => "POST",
-        Method::PUT => "PUT",
-        Method::DELETE => "DELETE",
-        Method::CONNECT => "CONNECT",
-        Method::OPTIONS => "OPTIONS",
-        Method::TRACE => "TRACE",
-        Method::PATCH => "PATCH",
-        _ => "_OTHER",
-    }
-}
-
-const SCHEMES: [&str; 2] = ["http", "https"];
-
-/// A word of a closed list; its case counts.
-fn known(words: &[&'static str], word: &str) -> Option<&'static str> {
-    words.iter().find(|known| **known == word).copied()
 }
 
 impl Record {
@@ -328,187 +298,4 @@ pub(crate) fn counter<B>(request: &Request<B>) -> Option<Arc<AtomicU64>> {
     let Counter(read) = request.extensions().get()?;
     read.store(0, Ordering::Relaxed);
     Some(Arc::clone(read))
-}
-
-/// The parts of a request that reductions need more than once.
-struct Capture<'r> {
-    headers: &'r HeaderMap,
-    uri: &'r http::Uri,
-    host: Option<&'r [u8]>,
-    client: Option<std::net::IpAddr>,
-    epoch: Option<Current>,
-}
-
-impl<'r> Capture<'r> {
-    fn of<B>(plan: &Plan, request: &'r Request<B>, now: SystemTime) -> Self {
-        Self {
-            headers: request.headers(),
-            uri: request.uri(),
-            host: plan.needs.host.then(|| asked(request)).flatten(),
-            client: plan.needs.client.then(|| client(plan, request)).flatten(),
-            epoch: plan.epoch(now),
-        }
-    }
-
-    fn reduce(&self, reduction: &Reduction) -> Reduced {
-        self.try_reduce(reduction).unwrap_or(Reduced::Absent)
-    }
-
-    fn try_reduce(&self, reduction: &Reduction) -> Option<Reduced> {
-        match reduction {
-            Reduction::Address { ipv4, ipv6 } => {
-                Some(Reduced::Text(address::text(truncate(self.client?, *ipv4, *ipv6))))
-            }
-            Reduction::Pseudonym { ipv6 } => {
-                let pseudonym = self.epoch.as_ref()?.address("client.address", self.client?, *ipv6);
-                Some(Reduced::Pseudonym(pseudonym))
-            }
-            Reduction::Path(path) => self.path(path).map(Reduced::Text),
-            Reduction::Query(allow) => url::query(self.uri.query()?, allow).map(Reduced::Text),
-            Reduction::Host(allow) => {
-                let asked = host::visible(self.host?)?;
-                Some(Reduced::Text(Text::new(host::host(asked, allow).word(allow))))
-            }
-            Reduction::Referer(referer) => self.referer(referer).map(Reduced::Text),
-            Reduction::UserAgent => Text::from_utf8(self.header(USER_AGENT)?).map(Reduced::Text),
-            Reduction::Language(allow) => {
-                let language = language::language(self.header(ACCEPT_LANGUAGE)?, allow)?;
-                Some(Reduced::Text(Text::new(language.word(allow))))
-            }
-        }
-    }
-
-    fn path(&self, path: &Path) -> Option<Text> {
-        match path {
-            Path::Depth(depth) => url::path(self.uri.path(), *depth),
-            // A CONNECT's target has none.
-            Path::Keep { .. } => {
-                Some(self.uri.path()).filter(|path| !path.is_empty()).map(Text::new)
-            }
-        }
-    }
-
-    fn referer(&self, referer: &Referer) -> Option<Text> {
-        let value = self.header(REFERER)?;
-        match referer {
-            Referer::Origin => url::origin(value, self.host),
-            Referer::Relation => url::relation(value, self.host).map(Text::fixed),
-            Referer::Path { .. } => url::referrer_path(value, self.host),
-        }
-    }
-
-    fn header(&self, name: HeaderName) -> Option<&'r [u8]> {
-        self.headers.get(name).map(http::HeaderValue::as_bytes)
-    }
-}
-
-/// The logs that stay when the request says what they respect; RULES D5.
-fn respected(plan: &Plan, logs: u32, headers: &HeaderMap) -> u32 {
-    if !plan.needs.gpc || !headers.get_all("sec-gpc").iter().any(|value| value == "1") {
-        return logs;
-    }
-    let refused = (0..).zip(&plan.logs).filter(|(_, log)| log.respects_gpc);
-    refused.fold(logs, |logs, (at, _)| logs & !(1 << at))
-}
-
-#[inline]
-fn consented(plan: &Plan, extensions: &http::Extensions) -> u32 {
-    if !plan.needs.consent {
-        return 0;
-    }
-    let Some(consent) = extensions.get::<Consent>() else { return 0 };
-    let covered = (0..).zip(&plan.logs).filter(|(_, log)| consent.covers(&log.name));
-    covered.fold(0, |all, (at, _)| all | 1 << at)
-}
-
-fn client<B>(plan: &Plan, request: &Request<B>) -> Option<std::net::IpAddr> {
-    let peer = peer(request.extensions())?.ip();
-    let values = plan.client_header.as_ref().map(|name| request.headers().get_all(name));
-    let values = values.iter().flat_map(|values| values.iter().map(http::HeaderValue::as_bytes));
-    plan.clients.resolve(peer, values).map_err(|unknown| plan.count(unknown)).ok()
-}
-
-fn peer(extensions: &http::Extensions) -> Option<std::net::SocketAddr> {
-    let given = extensions.get::<PeerAddr>().map(|peer| peer.0);
-    #[cfg(feature = "axum")]
-    let given = given.or_else(|| {
-        extensions.get::<axum::extract::ConnectInfo<std::net::SocketAddr>>().map(|info| info.0)
-    });
-    given
-}
-
-fn template(extensions: &http::Extensions) -> Option<Template> {
-    let given = extensions.get::<Route>().cloned().map(Template::Given);
-    #[cfg(feature = "axum")]
-    let given = given.or_else(|| extensions.get().cloned().map(Template::Matched));
-    given.map(Template::safe)
-}
-
-impl Template {
-    pub(crate) fn as_str(&self) -> &str {
-        match self {
-            #[cfg(feature = "axum")]
-            Self::Matched(path) => path.as_str(),
-            Self::Given(route) => route.as_str(),
-            Self::Escaped(text) => text.as_str(),
-        }
-    }
-
-    fn safe(self) -> Self {
-        let is_word = match &self {
-            #[cfg(feature = "axum")]
-            Self::Matched(path) => text::is_word(path.as_str()),
-            Self::Given(route) => route.is_word(),
-            Self::Escaped(_) => true,
-        };
-        if is_word { self } else { Self::Escaped(Box::new(Text::new(self.as_str()))) }
-    }
-}
-
-/// The host that was asked for: `:authority` or an absolute target, else `Host`.
-fn asked<B>(request: &Request<B>) -> Option<&[u8]> {
-    let target = request.uri().authority().map(|target| target.as_str().as_bytes());
-    target.or_else(|| request.headers().get(HOST).map(http::HeaderValue::as_bytes))
-}
-
-/// A server that knows its scheme puts it into the extensions; a target is only the client's word.
-fn scheme<B>(request: &Request<B>) -> Option<&'static str> {
-    let given = request.extensions().get::<http::uri::Scheme>();
-    known(&SCHEMES, given.or_else(|| request.uri().scheme())?.as_str())
-}
-
-const fn version(version: Version) -> Option<&'static str> {
-    match version {
-        Version::HTTP_09 => Some("0.9"),
-        Version::HTTP_10 => Some("1.0"),
-        Version::HTTP_11 => Some("1.1"),
-        Version::HTTP_2 => Some("2"),
-        Version::HTTP_3 => Some("3"),
-        _ => None,
-    }
-}
-
-fn announced(headers: &HeaderMap) -> Option<u64> {
-    headers.get(CONTENT_LENGTH)?.to_str().ok()?.trim().parse().ok()
-}
-
-static BRANDS: HeaderName = HeaderName::from_static("sec-ch-ua");
-static MOBILE: HeaderName = HeaderName::from_static("sec-ch-ua-mobile");
-static PLATFORM: HeaderName = HeaderName::from_static("sec-ch-ua-platform");
-
-fn hints(headers: &HeaderMap) -> Hints<'_> {
-    let value = |name: &HeaderName| headers.get(name).map(http::HeaderValue::as_bytes);
-    Hints {
-        user_agent: value(&USER_AGENT),
-        brands: value(&BRANDS),
-        mobile: value(&MOBILE),
-        platform: value(&PLATFORM),
-    }
-}
-
-fn is_grpc(headers: &HeaderMap) -> bool {
-    let kind = headers.get(CONTENT_TYPE).map(http::HeaderValue::as_bytes);
-    kind.and_then(|kind| kind.split_at_checked(b"application/grpc".len()))
-        .filter(|(start, _)| start.eq_ignore_ascii_case(b"application/grpc"))
-        .is_some_and(|(_, rest)| rest.first().is_none_or(|byte| matches!(byte, b'+' | b';' | b' ')))
 }
