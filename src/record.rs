@@ -142,18 +142,19 @@ impl Record {
         capture.epoch
     }
 
-    /// Forgets everything, for another exchange. Whatever is added to a record must be named here.
+    /// Forgets everything, for another exchange. A field that is not named here does not compile.
+    #[rustfmt::skip]
     pub(crate) fn clear(&mut self) {
-        let Self { at, reduced, route, code, fields, announced, read, sent, owed, started, .. } =
-            &mut *self;
-        (*at, *announced, *owed, *started, *sent) = (None, None, None, None, 0);
-        (*route, *code, *read, *fields) = (None, None, None, LogFields::default());
+        let Self {
+            at, reduced, route, code, fields, announced, read, sent, owed, started, lasted, logs, consented,
+            device, status, grpc, method, version, scheme, end, is_grpc, inside,
+        } = self;
         reduced.clear();
-        let Self { lasted, logs, consented, device, status, grpc, method, version, scheme, .. } =
-            &mut *self;
-        (*lasted, *logs, *consented, *device, *status, *grpc) = (None, 0, 0, None, None, None);
-        (*method, *version, *scheme) = ("", None, None);
-        let Self { end, is_grpc, inside, .. } = self;
+        (*at, *started, *lasted) = (None, None, None);
+        (*announced, *read, *sent, *owed) = (None, None, 0, None);
+        (*route, *code, *fields, *device) = (None, None, LogFields::default(), None);
+        (*logs, *consented) = (0, 0);
+        (*status, *grpc, *method, *version, *scheme) = (None, None, "", None, None);
         (*end, *is_grpc, *inside) = (End::Aborted, false, false);
     }
 
