@@ -93,10 +93,11 @@ impl<'a> Host<'a> {
         Host::named(Name::plain(text).or_else(|| Name::to_ascii(text))?)
     }
 
-    /// The name at the very beginning of a text, and how far it reaches, its trailing dot included.
-    pub(crate) fn leading(text: &'a str) -> Option<(Self, usize)> {
-        let found = Found::at_start(text, false)?;
-        Some((Host::named(found.name_in(text)?)?, found.reach))
+    /// The name that begins at `at`, the text up to its end, and where its trailing dot ends.
+    pub(crate) fn leading(text: &'a [u8], at: usize) -> Option<(Self, &'a str, usize)> {
+        let found = Found::at_start(text.get(at..)?, false)?;
+        let start = str::from_utf8(text.get(..at + found.len)?).ok()?;
+        Some((Host::named(found.name_in(start.get(at..)?)?)?, start, at + found.reach))
     }
 
     fn named(name: Name<'a>) -> Option<Self> {
@@ -172,20 +173,22 @@ impl<'a> Name<'a> {
 
     /// Nearly every name is written as it is compared; only the others pay for decoding and IDNA.
     fn plain(text: &'a str) -> Option<Self> {
-        Found::at_start(text, false).filter(|found| found.reach == text.len())?.name_in(text)
+        Found::at_start(text.as_bytes(), false)
+            .filter(|found| found.reach == text.len())?
+            .name_in(text)
     }
 
     /// UTS 46, non-transitional, as browsers do. It makes no name of plain ASCII that is none.
     fn to_ascii(text: &str) -> Option<Self> {
         if text.is_ascii() && !text.contains('%') {
-            Found::at_start(text, true).filter(|found| found.reach == text.len())?;
+            Found::at_start(text.as_bytes(), true).filter(|found| found.reach == text.len())?;
         }
         let bytes: Vec<u8> = percent::decoded(text, b'+').take(LONGEST_IDN + 1).collect();
         if bytes.len() > LONGEST_IDN {
             return None;
         }
         let mut text = idna::domain_to_ascii_cow(&bytes, AsciiDenyList::URL).ok()?.into_owned();
-        let found = Found::at_start(&text, true)
+        let found = Found::at_start(text.as_bytes(), true)
             .filter(|found| found.reach == text.len() && found.len <= LONGEST_IDN)?;
         text.truncate(found.len);
         let Found { last_label, is_lower, .. } = found;
@@ -230,8 +233,8 @@ struct Found {
 }
 
 impl Found {
-    fn at_start(text: &str, may_be_punycode: bool) -> Option<Self> {
-        let bytes = text.as_bytes().get(..LONGEST_NAME + 2).unwrap_or(text.as_bytes());
+    fn at_start(text: &[u8], may_be_punycode: bool) -> Option<Self> {
+        let bytes = text.get(..LONGEST_NAME + 2).unwrap_or(text);
         let (mut last_label, mut label, mut is_lower) = (0, 0, true);
         let len = loop {
             let (len, has_upper) = label_len(bytes.get(label..).unwrap_or_default());
@@ -275,11 +278,9 @@ fn label_len(bytes: &[u8]) -> (usize, bool) {
     (len, seen == UPPER)
 }
 
-fn is_punycode(text: &str, label: usize, len: usize) -> bool {
-    let hyphens = || text.as_bytes().get(label + 2..label + 4) == Some(b"--");
-    len >= 4
-        && hyphens()
-        && text.get(label..label + 2).is_some_and(|start| start.eq_ignore_ascii_case("xn"))
+fn is_punycode(text: &[u8], label: usize, len: usize) -> bool {
+    let start = text.get(label..).and_then(|label| label.first_chunk::<4>());
+    len >= 4 && start.is_some_and(|start| start.eq_ignore_ascii_case(b"xn--"))
 }
 
 /// Where a byte stands in a name: inside of a label, between two, or nowhere.

@@ -30,6 +30,10 @@ const LONGEST_NAME: usize = LONGEST - "https://:65535".len();
 /// # Privacy
 /// Leaves scheme, host and port of a public site, for as long as the record lives.
 pub(crate) fn origin(referer: &[u8], host: Option<&[u8]>) -> Option<Text> {
+    usual(referer, host).or_else(|| any_origin(referer, host))
+}
+
+fn any_origin(referer: &[u8], host: Option<&[u8]>) -> Option<Text> {
     Some(match Referrer::read(referer, host)? {
         Referrer::Own(_) => Text::fixed("self"),
         Referrer::Internal => Text::fixed("internal"),
@@ -37,6 +41,26 @@ pub(crate) fn origin(referer: &[u8], host: Option<&[u8]>) -> Option<Text> {
         Referrer::Other => Text::fixed("other"),
     })
 }
+
+/// The origin of what browsers usually send, which is read no further than to the end of its host.
+fn usual(referer: &[u8], host: Option<&[u8]>) -> Option<Text> {
+    let at = SCHEMES.iter().find(|scheme| referer.starts_with(scheme))?.len();
+    let (site, start, end) = Host::leading(referer, at)?;
+    let is_usual = referer.get(end).is_none_or(|byte| *byte == b'/');
+    if !is_usual || referer.len() >= READ || !referer.is_ascii() {
+        return None;
+    }
+    if host.is_some_and(|own| site.is_named_by(own)) {
+        return Some(Text::fixed("self"));
+    }
+    match site.public_name() {
+        Some(name) if name.is_lower() => Text::word(start),
+        Some(_) => None,
+        None => Some(Text::fixed("internal")),
+    }
+}
+
+const SCHEMES: [&[u8]; 2] = [b"https://", b"http://"];
 
 /// `self`, `internal`, or `external` for everything else: what is no web page is not ours either, and
 /// a fourth word would tell more than the three that are declared.
@@ -151,7 +175,7 @@ fn scheme(text: &str) -> Option<(&'static str, u16, &str)> {
 
 /// Only what is seen to end is an authority: one that was cut would be another.
 fn authority(text: &str, is_whole: bool) -> Option<(Authority<'_>, &str)> {
-    if let Some((host, reach)) = Host::leading(text)
+    if let Some((host, _, reach)) = Host::leading(text.as_bytes(), 0)
         && let Some((_, rest)) = text.split_at_checked(reach)
         && rest.bytes().next().map_or(is_whole, ends_authority)
     {
@@ -932,6 +956,12 @@ mod tests {
             } else {
                 prop_assert!(["self", "internal", "other", "absent"].contains(&&*text));
             }
+        }
+
+        #[test]
+        fn what_is_usual_is_read_as_everything_else_is(referer in url_like()) {
+            let usual = usual(referer.as_bytes(), HOST);
+            prop_assert!(usual.is_none() || usual == any_origin(referer.as_bytes(), HOST));
         }
 
         #[test]
