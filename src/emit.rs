@@ -90,9 +90,9 @@ impl<'e> Emission<'e> {
     {
         let mut line = self.line.bytes.borrow_mut();
         line.clear();
-        let Self { plan, record, log, added, site, time, .. } = *self;
+        let Self { plan, record, log, added, time, .. } = *self;
         let mut writer = Writer { plan, record, log, added, time, line: &mut line };
-        for ((step, key), part) in log.steps.iter().zip(site.keys()).zip(parts) {
+        for ((step, key), part) in log.steps.iter().zip(parts) {
             *part = writer.part(*step, key);
         }
         json::close(&mut line);
@@ -196,9 +196,8 @@ impl<'r> Writer<'r, '_> {
             Step::AgentVersion => self.number(key, record.device.and_then(|device| device.version)),
             Step::AgentOs => self.word(key, record.device.map(|device| device.system.as_str())),
             Step::DeviceType => self.word(key, record.device.map(|device| device.kind.as_str())),
-            Step::Duration(precision) => record.lasted.map_or(Part::Absent, |lasted| {
-                let millis = timestamp::floor(u64::from(lasted), precision);
-                self.thousandths(key, u32::try_from(millis).unwrap_or(0))
+            Step::Duration(step) => record.lasted.map_or(Part::Absent, |lasted| {
+                self.thousandths(key, lasted - lasted.checked_rem(step).unwrap_or(0))
             }),
             Step::RequestSize(round) => self.rounded(key, record.received(), round),
             Step::ResponseSize(round) => {

@@ -19,6 +19,7 @@ use tracing::span::Id;
 use tracing::subscriber::{Interest, NoSubscriber};
 use tracing::{Dispatch, Event, Level, Metadata, dispatcher};
 
+#[cfg(feature = "json-lines")]
 use crate::json::Key;
 use crate::line::Line;
 
@@ -26,6 +27,7 @@ use crate::line::Line;
 pub(crate) struct Site {
     log: &'static str,
     /// The names as a JSON line has them.
+    #[cfg(feature = "json-lines")]
     keys: Box<[Key]>,
     metadata: OnceLock<Metadata<'static>>,
     interest: AtomicU8,
@@ -63,6 +65,7 @@ impl Site {
         let names: Vec<&'static str> = names.iter().map(|name| &*name.to_string().leak()).collect();
         let site: &'static Self = Box::leak(Box::new(Self {
             log: target.strip_prefix(TARGET).unwrap_or_default(),
+            #[cfg(feature = "json-lines")]
             keys: names.iter().map(|name| Key::new(name)).collect(),
             metadata: OnceLock::new(),
             interest: AtomicU8::new(NEW),
@@ -108,6 +111,7 @@ impl Site {
         self.log
     }
 
+    #[cfg(feature = "json-lines")]
     pub(crate) const fn keys(&self) -> &[Key] {
         &self.keys
     }

@@ -94,12 +94,14 @@ impl<'a> Host<'a> {
     }
 
     /// The name that begins at `at`, the text up to its end, and where its trailing dot ends.
+    #[inline]
     pub(crate) fn leading(text: &'a [u8], at: usize) -> Option<(Self, &'a str, usize)> {
         let found = Found::at_start(text.get(at..)?, false)?;
         let start = str::from_utf8(text.get(..at + found.len)?).ok()?;
         Some((Host::named(found.name_in(start.get(at..)?)?)?, start, at + found.reach))
     }
 
+    #[inline]
     fn named(name: Name<'a>) -> Option<Self> {
         if name.ends_in_number() {
             return ipv4(&name.text).map(Host::V4);
@@ -145,10 +147,10 @@ impl<'a> Host<'a> {
     }
 }
 
-/// Whether what it names stands in it, at its very beginning.
+/// Whether what it names stands in it, at its very beginning: no user info, no other spelling.
 fn is_literal(authority: &[u8]) -> bool {
-    authority.len() <= LONGEST
-        && !authority.iter().any(|byte| matches!(byte, b'@' | b'%') || !byte.is_ascii())
+    let literal = |byte: &u8| PLACE[usize::from(*byte)] != OUTSIDE || *byte == b':';
+    authority.len() <= LONGEST && authority.iter().all(literal)
 }
 
 impl<'a> Name<'a> {

@@ -6,7 +6,7 @@
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use http::HeaderName;
 use tracing::level_filters::LevelFilter;
@@ -18,6 +18,7 @@ use crate::client::{Clients, Nat64, Source, Unknown};
 use crate::error::Error;
 use crate::event::{Site, outside_spans};
 use crate::field::{Address, AppTreatment, Field, Path, Referer, Status};
+use crate::json::Key;
 use crate::key_error::KeyError;
 use crate::keys::{Current, Keys};
 use crate::policy::{
@@ -62,9 +63,10 @@ pub(crate) struct LogPlan {
     pub(crate) name: Box<str>,
     pub(crate) consent: bool,
     pub(crate) respects_gpc: bool,
-    pub(crate) steps: Box<[Step]>,
-    /// How fine its timestamp is, if it has one.
-    pub(crate) precision: Option<Duration>,
+    /// Each value with its name.
+    pub(crate) steps: Box<[(Step, Key)]>,
+    /// How fine its timestamp is in milliseconds, if it has one.
+    pub(crate) precision: Option<u64>,
     /// `log` and `policy` as every line has them.
     pub(crate) head: Box<[u8]>,
     pub(crate) calm: &'static Site,
@@ -103,7 +105,8 @@ pub(crate) enum Step {
     AgentVersion,
     AgentOs,
     DeviceType,
-    Duration(Duration),
+    /// Its precision in milliseconds.
+    Duration(u32),
     RequestSize(u64),
     ResponseSize(u64),
     GrpcStatus,
@@ -258,7 +261,7 @@ impl Draft {
             name: log.name.as_str().into(),
             consent,
             respects_gpc,
-            steps: steps.into(),
+            steps: steps.into_iter().zip(names.iter().map(|name| Key::new(name))).collect(),
             precision: log.fields.iter().find_map(precision),
             head: head(&log.name, reference),
             calm: Site::intern(&log.name, Level::INFO, &names),
@@ -299,7 +302,7 @@ impl Draft {
             Field::BrowserLanguage { allow } => self.reduced(Reduction::Language(allow.clone())),
             Field::RequestDuration { precision } => {
                 self.needs.duration = true;
-                Step::Duration(*precision)
+                Step::Duration(u32::try_from(precision.as_millis()).unwrap_or(u32::MAX))
             }
             Field::RequestBodySize { round } => {
                 self.needs.request_size = true;
@@ -355,8 +358,9 @@ impl Draft {
     }
 }
 
-const fn precision(field: &Field) -> Option<Duration> {
-    if let Field::Timestamp { precision } = field { Some(*precision) } else { None }
+fn precision(field: &Field) -> Option<u64> {
+    let Field::Timestamp { precision } = field else { return None };
+    u64::try_from(precision.as_millis()).ok()
 }
 
 /// Both are words that need no escape: a policy checks them.

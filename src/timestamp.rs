@@ -4,7 +4,7 @@
 //! midnight UTC. Times before 1970 are no times.
 
 use std::cell::Cell;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use arrayvec::ArrayString;
 
@@ -14,26 +14,21 @@ pub(crate) fn millis(now: SystemTime) -> Option<u64> {
     since.as_secs().checked_mul(1000)?.checked_add(u64::from(since.subsec_millis()))
 }
 
-pub(crate) fn floor(millis: u64, precision: Duration) -> u64 {
-    let step = u64::try_from(precision.as_millis()).unwrap_or(u64::MAX).max(1);
-    millis - millis % step
-}
-
-/// `2026-01-31T23:59:59Z`, with three decimals when `precision` is not whole seconds.
-pub(crate) fn text(millis: u64, precision: Duration) -> ArrayString<24> {
+/// `2026-01-31T23:59:59Z`, with three decimals when `precision` is no whole second; in milliseconds.
+pub(crate) fn text(millis: u64, precision: u64) -> ArrayString<24> {
     thread_local! {
         /// The last second that this thread wrote, and its text.
         static LAST: Cell<(u64, ArrayString<24>)> =
             const { Cell::new((u64::MAX, ArrayString::new_const())) };
     }
-    let millis = floor(millis, precision);
+    let millis = millis - millis.checked_rem(precision).unwrap_or(0);
     let seconds = millis / 1000;
     let (mut last, mut text) = LAST.get();
     if last != seconds {
         (last, text) = (seconds, second(seconds));
         LAST.set((last, text));
     }
-    if precision.subsec_nanos() == 0 { text } else { with_decimals(text, millis % 1000) }
+    if precision.is_multiple_of(1000) { text } else { with_decimals(text, millis % 1000) }
 }
 
 fn with_decimals(mut text: ArrayString<24>, millis: u64) -> ArrayString<24> {
@@ -87,6 +82,7 @@ fn digit(number: u64) -> u8 {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::time::Duration;
 
     #[test]
     fn precision_rounds_down_in_utc() {
@@ -99,7 +95,7 @@ mod tests {
             (3_600_000, "2025-12-31T23:00:00Z"),
             (86_400_000, "2025-12-31T00:00:00Z"),
         ] {
-            assert_eq!(&text(at, Duration::from_millis(precision)), expected);
+            assert_eq!(&text(at, precision), expected);
         }
     }
 
@@ -112,7 +108,7 @@ mod tests {
         #[test]
         fn agrees_with_a_calendar_that_others_wrote(millis in 0..253_402_300_800_000_u64) {
             let other = jiff::Timestamp::from_millisecond(millis.cast_signed()).unwrap();
-            prop_assert_eq!(text(millis, Duration::from_millis(1)).to_string(), format!("{other:.3}"));
+            prop_assert_eq!(text(millis, 1).to_string(), format!("{other:.3}"));
         }
     }
 }

@@ -46,6 +46,7 @@ impl<'r> Capture<'r> {
         self.try_reduce(reduction).unwrap_or(Reduced::Absent)
     }
 
+    #[inline]
     fn try_reduce(&self, reduction: &Reduction) -> Option<Reduced> {
         match reduction {
             Reduction::Address { ipv4, ipv6 } => {
@@ -146,6 +147,7 @@ impl Template {
         }
     }
 
+    #[inline]
     pub(super) fn safe(self) -> Self {
         let is_word = match &self {
             #[cfg(feature = "axum")]
