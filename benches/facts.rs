@@ -31,6 +31,7 @@ fn main() {
     let (future, body) = wrappers();
     fact("bytes", "future", future);
     fact("bytes", "body", body);
+    fact("bytes", "record", record());
     fact("ratios", "pseudonym_per_sha256_block", pseudonym());
     fact("ratios", "two_threads_per_one", two_threads());
 }
@@ -61,6 +62,23 @@ fn wrappers() -> (f64, f64) {
     let layer = PrivacyLogLayer::new(&policy).expect("keys in memory can be had");
     let (outer, inner) = (sizes(&layer.layer(inner)), sizes(&inner));
     (float(outer.0 - inner.0), float(outer.1 - inner.1))
+}
+
+/// The heap of a record whose exchange is in flight, when no record is there to be used again.
+fn record() -> f64 {
+    let rig = json_lines_8();
+    let _listening = tracing::dispatcher::set_default(rig.dispatch());
+    let inner = service_fn(|_: Request<()>| {
+        ready(Ok::<_, Infallible>(Response::new(Full::<Bytes>::default())))
+    });
+    let policy = support::text("", &[EIGHT]).parse().expect("the benchmark's policy is valid");
+    let mut service =
+        PrivacyLogLayer::new(&policy).expect("keys in memory can be had").layer(inner);
+    let mut flying = Vec::with_capacity(EXCHANGES);
+    let counted = allocation_counter::measure(|| {
+        flying.extend((0..EXCHANGES).map(|_| service.call(Request::new(()))));
+    });
+    float(counted.bytes_total) / float(EXCHANGES as u64)
 }
 
 /// What a pseudonym costs more than a truncated address, in blocks of SHA-256.
