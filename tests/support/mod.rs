@@ -32,6 +32,11 @@ impl Written {
         String::from_utf8(self.0.lock().unwrap().clone()).expect("logs are UTF-8")
     }
 
+    /// What was written since the last time.
+    pub fn take(&self) -> String {
+        String::from_utf8(std::mem::take(&mut *self.0.lock().unwrap())).expect("logs are UTF-8")
+    }
+
     /// This crate's records, in order.
     pub fn records(&self) -> Vec<Value> {
         let lines = self.text();
