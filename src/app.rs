@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::error::Error;
 use crate::event::outside_spans;
@@ -136,12 +136,10 @@ impl LogFields {
         }
     }
 
-    /// Hands every value to `read`, in the order of the plan's app slots.
-    pub(crate) fn with<T>(&self, read: impl FnOnce(&[AppValue]) -> T) -> T {
-        match &self.0 {
-            Some(added) => read(&added.values.lock().unwrap_or_else(PoisonError::into_inner)),
-            None => read(&[]),
-        }
+    /// Every value, in the order of the plan's app slots.
+    pub(crate) fn take(&self) -> Vec<AppValue> {
+        let added = self.0.as_ref();
+        added.map_or_else(Vec::new, |added| std::mem::take(&mut *added.values()))
     }
 }
 
@@ -152,13 +150,17 @@ impl Added {
             self.undeclared(name);
             return;
         }
-        let mut values = self.values.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut values = self.values();
         values.resize_with(self.plan.app.len(), || AppValue::Absent);
         for slot in slots {
             if let (Some(kept), Some(app)) = (values.get_mut(*slot), self.plan.app.get(*slot)) {
                 *kept = app.reduce(value, self.epoch.as_deref());
             }
         }
+    }
+
+    fn values(&self) -> MutexGuard<'_, Vec<AppValue>> {
+        self.values.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn undeclared(&self, name: &str) {

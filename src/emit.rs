@@ -23,32 +23,31 @@ pub(crate) fn emit(plan: &Plan, record: &Record) {
     if record.logs == 0 {
         return;
     }
+    // Taken, so that a subscriber which adds a field meanwhile is late and not stuck.
+    let added = record.fields.take();
     outside_spans(|outside| {
         for (at, log) in (0..).zip(&plan.logs) {
             if record.logs & 1 << at != 0 {
-                alone(|| event(plan, record, log, outside));
+                alone(|| event(plan, record, log, &added, outside));
             }
         }
     });
 }
 
-fn event(plan: &Plan, record: &Record, log: &LogPlan, outside: &Outside) {
+fn event(plan: &Plan, record: &Record, log: &LogPlan, added: &[AppValue], outside: &Outside) {
     let site = site(record, log);
     if !site.wanted() {
         return;
     }
-    record.fields.with(|added| {
-        let time =
-            log.precision.zip(record.at).map(|(precision, at)| timestamp::text(at, precision));
-        let time = time.as_deref();
-        lend(|line| {
-            let emission = Emission { plan, record, log, added, outside, site, time, line };
-            match log.steps.len() {
-                ..=12 => emission.few::<12>(),
-                13..=32 => emission.few::<32>(),
-                _ => emission.many(),
-            }
-        });
+    let time = log.precision.zip(record.at).map(|(precision, at)| timestamp::text(at, precision));
+    let time = time.as_deref();
+    lend(|line| {
+        let emission = Emission { plan, record, log, added, outside, site, time, line };
+        match log.steps.len() {
+            ..=12 => emission.few::<12>(),
+            13..=32 => emission.few::<32>(),
+            _ => emission.many(),
+        }
     });
 }
 
@@ -154,9 +153,6 @@ impl<'r> Part<'r> {
     }
 }
 
-/// Whether anybody may want the line itself; if not, it holds only what the values are read from.
-const LINES: bool = cfg!(feature = "json-lines");
-
 /// Writes `,"name":value` per field; the first comma becomes the brace.
 struct Writer<'r, 's> {
     plan: &'r Plan,
@@ -172,9 +168,7 @@ impl<'r> Writer<'r, '_> {
         let record = self.record;
         match step {
             Step::Log => {
-                if LINES {
-                    self.line.extend_from_slice(&self.log.head);
-                }
+                self.line.extend_from_slice(&self.log.head);
                 Part::Text(&self.log.name)
             }
             // Written with the log's name.
@@ -282,9 +276,7 @@ impl<'r> Writer<'r, '_> {
     /// A word that is safe in a line and in JSON as it stands.
     fn word(&mut self, key: &Key, word: Option<&'r str>) -> Part<'r> {
         word.map_or(Part::Absent, |word| {
-            if LINES {
-                self.written(key, |line| line.extend_from_slice(word.as_bytes()));
-            }
+            self.written(key, |line| line.extend_from_slice(word.as_bytes()));
             Part::Text(word)
         })
     }
@@ -292,15 +284,11 @@ impl<'r> Writer<'r, '_> {
     /// Text that needs no escape.
     #[inline]
     fn written(&mut self, key: &Key, write: impl FnOnce(&mut Vec<u8>)) -> Part<'r> {
-        if LINES {
-            key.open(self.line);
-        }
+        key.open(self.line);
         let start = self.line.len();
         write(self.line);
         let end = self.line.len();
-        if LINES {
-            self.line.push(b'"');
-        }
+        self.line.push(b'"');
         Part::Written(start, end)
     }
 
@@ -310,10 +298,8 @@ impl<'r> Writer<'r, '_> {
 
     fn status(&mut self, key: &Key, status: Option<StatusCode>) -> Part<'r> {
         status.map_or(Part::Absent, |status| {
-            if LINES {
-                key.name(self.line);
-                json::three_digits(status.as_u16(), self.line);
-            }
+            key.name(self.line);
+            json::three_digits(status.as_u16(), self.line);
             Part::Signed(status.as_u16().into())
         })
     }
@@ -329,7 +315,7 @@ impl<'r> Writer<'r, '_> {
     }
 
     fn float(&mut self, key: &Key, number: f64) -> Part<'r> {
-        if LINES && number.is_finite() {
+        if number.is_finite() {
             self.bare(key, b"");
             json::decimal(number, self.line);
         }
@@ -337,10 +323,8 @@ impl<'r> Writer<'r, '_> {
     }
 
     fn thousandths(&mut self, key: &Key, count: u32) -> Part<'r> {
-        if LINES {
-            key.name(self.line);
-            json::thousandths(count, self.line);
-        }
+        key.name(self.line);
+        json::thousandths(count, self.line);
         Part::Float(f64::from(count) / 1000.0)
     }
 
@@ -351,10 +335,8 @@ impl<'r> Writer<'r, '_> {
     }
 
     fn bare(&mut self, key: &Key, value: &[u8]) {
-        if LINES {
-            key.name(self.line);
-            self.line.extend_from_slice(value);
-        }
+        key.name(self.line);
+        self.line.extend_from_slice(value);
     }
 }
 

@@ -91,10 +91,15 @@ impl Site {
         }
         register(self);
         // As long as there is one subscriber, tracing-core asks that of the calling thread, which may be
-        // none, on behalf of every other thread. Once there was a second one it asks all.
+        // none, on behalf of every other thread. While there is a second one it asks all.
         if self.interest.load(Ordering::Relaxed) == NEVER {
-            drop(Dispatch::new(NoSubscriber::default()));
+            let second = Dispatch::new(NoSubscriber::default());
+            let heard = self.interest.load(Ordering::Relaxed) != NEVER;
+            drop(second);
             rebuild_interest_cache();
+            if heard && self.interest.load(Ordering::Relaxed) == NEVER {
+                self.interest.store(SOMETIMES, Ordering::Relaxed);
+            }
         }
         self.settled.store(true, Ordering::Release);
     }

@@ -7,7 +7,7 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
@@ -99,18 +99,15 @@ where
         let mut exchange = Exchange::begin(&self.plan, logs, &mut request);
         let inner = match exchange.open() {
             None => self.inner.call(request),
-            Some((_, record)) => watched(record, || self.inner.call(request)),
+            Some((_, record)) => {
+                record.enter();
+                let inner = self.inner.call(request);
+                record.leave();
+                inner
+            }
         };
         ResponseFuture { inner, exchange }
     }
-}
-
-/// Runs a part of the exchange; a record that is dropped in the middle of it saw a panic.
-fn watched<T>(record: &mut Record, part: impl FnOnce() -> T) -> T {
-    record.enter();
-    let result = part();
-    record.leave();
-    result
 }
 
 pin_project! {
@@ -142,20 +139,25 @@ where
             let unlogged = |inner| ResponseBody { inner, exchange: Exchange::default() };
             return this.inner.poll(cx).map_ok(|response| response.map(unlogged));
         };
-        let result = ready!(watched(record, || this.inner.poll(cx)));
+        record.enter();
+        let Poll::Ready(result) = this.inner.poll(cx) else {
+            record.leave();
+            return Poll::Pending;
+        };
+        let more = match &result {
+            Ok(response) => record.respond(plan, response),
+            Err(_) => record.ends(End::ServiceError),
+        };
+        record.leave();
+        if !more {
+            this.exchange.end();
+        }
         Poll::Ready(match result {
             Ok(response) => {
-                if !record.respond(plan, &response) {
-                    this.exchange.end();
-                }
                 let exchange = std::mem::take(this.exchange);
                 Ok(response.map(|inner| ResponseBody { inner, exchange }))
             }
-            Err(error) => {
-                record.ends(End::ServiceError);
-                this.exchange.end();
-                Err(error)
-            }
+            Err(error) => Err(error),
         })
     }
 }
@@ -194,8 +196,14 @@ impl<R: Body> Body for ResponseBody<R> {
         let Some((_, record)) = this.exchange.open() else {
             return this.inner.poll_frame(cx);
         };
-        let frame = ready!(watched(record, || this.inner.as_mut().poll_frame(cx)));
-        if !note(record, frame.as_ref(), || this.inner.is_end_stream()) {
+        record.enter();
+        let Poll::Ready(frame) = this.inner.as_mut().poll_frame(cx) else {
+            record.leave();
+            return Poll::Pending;
+        };
+        let more = note(record, frame.as_ref(), || this.inner.is_end_stream());
+        record.leave();
+        if !more {
             this.exchange.end();
         }
         Poll::Ready(frame)

@@ -421,3 +421,32 @@ async fn one_field_is_reduced_as_each_log_declares() {
     assert_eq!(of("other").get("plan"), None);
     assert_eq!(written.text().matches("SECRET").count(), 1);
 }
+
+/// What a layer that counts warnings into an app field does.
+struct Adds(Mutex<Option<LogFields>>);
+
+impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for &'static Adds {
+    fn on_event(&self, _: &tracing::Event<'_>, _: tracing_subscriber::layer::Context<'_, S>) {
+        self.0.lock().unwrap().iter().for_each(|fields| fields.set("count", 1));
+    }
+}
+
+#[tokio::test]
+async fn a_subscriber_that_adds_a_field_during_the_event_is_late_and_not_stuck() {
+    use tracing_subscriber::layer::SubscriberExt as _;
+    static ADDS: Adds = Adds(Mutex::new(None));
+    let written = support::Written::default();
+    let json =
+        tracing_subscriber::fmt::layer().json().flatten_event(true).with_writer(written.clone());
+    let subscriber = tracing_subscriber::registry().with(&ADDS).with(json);
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let layer = layer("\"count\" = \"keep\"\n\"model\" = \"keep\"");
+    play(&layer, Request::new(()), |fields| {
+        fields.set("model", "sdxl");
+        *ADDS.0.lock().unwrap() = Some(fields.clone());
+    })
+    .await;
+    let records = written.records();
+    assert_eq!(records.len(), 1, "{}", written.text());
+    assert_eq!((&records[0]["model"], records[0].get("count")), (&json!("sdxl"), None));
+}
