@@ -96,7 +96,7 @@ fn a_body_that_panics_when_it_is_asked_is_a_panic() {
         Asked::SizeHint,
         Asked::Remaining,
     ];
-    asked.map(|at| exchange(&layer, at));
+    asked.into_iter().for_each(|at| exchange(&layer, at));
     let records = written.records();
     let types: Vec<_> = records.iter().map(|record| record["error.type"].clone()).collect();
     assert_eq!(types, [json!("panic"), json!("panic"), json!("panic"), json!("panic")]);
