@@ -184,12 +184,24 @@ impl<'a> Name<'a> {
         if bytes.len() > LONGEST_IDN {
             return None;
         }
+        if bytes.is_ascii()
+            && let Some(name) = str::from_utf8(&bytes).ok().and_then(Self::decoded)
+        {
+            return Some(name);
+        }
         let mut text = idna::domain_to_ascii_cow(&bytes, AsciiDenyList::URL).ok()?.into_owned();
         let found = Found::at_start(&text, true)
             .filter(|found| found.reach == text.len() && found.len <= LONGEST_IDN)?;
         text.truncate(found.len);
         let Found { last_label, is_lower, .. } = found;
         Some(Name { text: Cow::Owned(text), last_label, is_lower })
+    }
+
+    /// What IDNA makes of plain ASCII without punycode: the same in lower case.
+    fn decoded(text: &str) -> Option<Self> {
+        let Found { len, last_label, reach, .. } = Found::at_start(text, false)?;
+        let name = text.get(..len).filter(|_| reach == text.len())?.to_ascii_lowercase();
+        Some(Name { text: Cow::Owned(name), last_label, is_lower: true })
     }
 
     fn last_label(&self) -> &str {
@@ -234,7 +246,9 @@ impl Found {
         let bytes = text.as_bytes().get(..LONGEST_NAME + 2).unwrap_or(text.as_bytes());
         let (mut last_label, mut label, mut is_lower) = (0, 0, true);
         let len = loop {
-            let (len, has_upper) = label_len(bytes.get(label..).unwrap_or_default());
+            let (len, has_upper) = label_len(
+                bytes.get(label..bytes.len().min(label + LONGEST_LABEL + 1)).unwrap_or_default(),
+            );
             is_lower &= !has_upper;
             let end = label + len;
             if !may_be_punycode && is_punycode(text, label, len) {
@@ -264,7 +278,7 @@ impl Found {
 /// How many bytes from the start on may stand in one label, and whether one of them is upper case.
 fn label_len(bytes: &[u8]) -> (usize, bool) {
     let (mut len, mut seen) = (0, INSIDE);
-    while let Some(&byte) = bytes.get(len) {
+    for &byte in bytes {
         let place = PLACE[usize::from(byte)];
         if place > UPPER {
             break;
