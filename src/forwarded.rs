@@ -20,13 +20,13 @@ const LONGEST: usize = 512;
 
 /// Prices, see [`Work`]: of an element in an unusual form, of its parameters, which are compared with
 /// those known, of its bytes, of bytes among which a quote is sought, and of bytes of an address.
-const UNUSUAL: usize = 250;
+const UNUSUAL: usize = 220;
 const PARAMETER: usize = 70;
 const KNOWN: usize = 25;
-const BYTE: usize = 7;
+const BYTE: usize = 6;
 const SOUGHT: usize = 8;
 const NODE: usize = 10;
-const DEAREST_BYTE: usize = 12;
+const DEAREST_BYTE: usize = 11;
 
 /// Reads the last element: the address of its `for`, and what stands before the element.
 pub(crate) fn hop<'a>(rest: &'a [u8], work: &mut Work) -> Result<(Bits, &'a [u8]), Unknown> {
