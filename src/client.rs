@@ -936,7 +936,7 @@ mod tests {
         for (hop, most) in [
             ("for=10.0.0.2;proto=https", 7),
             ("for=\"[2001:db8:ff::1]:443\"", 7),
-            ("by=a;for=10.0.0.2", 8),
+            ("by=a;for=10.0.0.2", 7),
         ] {
             let list =
                 |count: usize| format!("for=198.51.100.7{}", format!(",{hop}").repeat(count));
