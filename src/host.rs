@@ -113,8 +113,7 @@ impl<'a> Host<'a> {
     pub(crate) fn is_named_by(&self, authority: &[u8]) -> bool {
         match self {
             Host::Name(name) if is_literal(authority) => name.is_at_start_of(authority),
-            _ => str::from_utf8(authority)
-                .ok()
+            _ => visible(authority)
                 .and_then(Authority::parse)
                 .is_some_and(|other| self.is_same(&other.host)),
         }
@@ -149,7 +148,7 @@ impl<'a> Host<'a> {
 
 /// Whether what it names stands in it, at its very beginning: no user info, no other spelling.
 fn is_literal(authority: &[u8]) -> bool {
-    let literal = |byte: &u8| PLACE[usize::from(*byte)] != OUTSIDE || *byte == b':';
+    let literal = |byte: &u8| PLACE[usize::from(*byte)] != OUTSIDE;
     authority.len() <= LONGEST && authority.iter().all(literal)
 }
 
@@ -189,12 +188,24 @@ impl<'a> Name<'a> {
         if bytes.len() > LONGEST_IDN {
             return None;
         }
+        if bytes.is_ascii()
+            && let Some(name) = str::from_utf8(&bytes).ok().and_then(Self::decoded)
+        {
+            return Some(name);
+        }
         let mut text = idna::domain_to_ascii_cow(&bytes, AsciiDenyList::URL).ok()?.into_owned();
         let found = Found::at_start(text.as_bytes(), true)
             .filter(|found| found.reach == text.len() && found.len <= LONGEST_IDN)?;
         text.truncate(found.len);
         let Found { last_label, is_lower, .. } = found;
         Some(Name { text: Cow::Owned(text), last_label, is_lower })
+    }
+
+    /// What IDNA makes of plain ASCII without punycode: the same in lower case.
+    fn decoded(text: &str) -> Option<Self> {
+        let Found { len, last_label, reach, .. } = Found::at_start(text.as_bytes(), false)?;
+        let name = text.get(..len).filter(|_| reach == text.len())?.to_ascii_lowercase();
+        Some(Name { text: Cow::Owned(name), last_label, is_lower: true })
     }
 
     fn last_label(&self) -> &str {
@@ -239,7 +250,9 @@ impl Found {
         let bytes = text.get(..LONGEST_NAME + 2).unwrap_or(text);
         let (mut last_label, mut label, mut is_lower) = (0, 0, true);
         let len = loop {
-            let (len, has_upper) = label_len(bytes.get(label..).unwrap_or_default());
+            let (len, has_upper) = label_len(
+                bytes.get(label..bytes.len().min(label + LONGEST_LABEL + 1)).unwrap_or_default(),
+            );
             is_lower &= !has_upper;
             let end = label + len;
             if !may_be_punycode && is_punycode(text, label, len) {
@@ -269,7 +282,7 @@ impl Found {
 /// How many bytes from the start on may stand in one label, and whether one of them is upper case.
 fn label_len(bytes: &[u8]) -> (usize, bool) {
     let (mut len, mut seen) = (0, INSIDE);
-    while let Some(&byte) = bytes.get(len) {
+    for &byte in bytes {
         let place = PLACE[usize::from(byte)];
         if place > UPPER {
             break;
@@ -294,6 +307,7 @@ static PLACE: [u8; 256] = {
             b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-' => INSIDE,
             b'A'..=b'Z' => UPPER,
             b'.' => BETWEEN,
+            b':' => BEHIND,
             _ => OUTSIDE,
         };
         byte += 1;
@@ -305,6 +319,8 @@ const INSIDE: u8 = 0;
 const UPPER: u8 = 1;
 const BETWEEN: u8 = 2;
 const OUTSIDE: u8 = 3;
+/// The port of an authority begins.
+const BEHIND: u8 = 4;
 
 /// All that browsers take for an IPv4 address: one to four parts, decimal, octal or hexadecimal, of
 /// which the last fills the bytes that are left.
@@ -378,7 +394,9 @@ mod tests {
             ("example.com", "example.com:", true),
             ("example.com", "user@example.com:443", true),
             ("example.com", "ex%61mple.com", true),
-            ("xn--mnchen-3ya.example", "münchen.example", true),
+            ("xn--mnchen-3ya.example", "m%C3%BCnchen.example", true),
+            // No `Host` field can have this, and `server.address` does not read it either.
+            ("xn--mnchen-3ya.example", "münchen.example", false),
             ("127.0.0.1", "0x7f.1:80", true),
             ("[::1]", "[0::1]:80", true),
             ("example.com", "example.com:99999", false),

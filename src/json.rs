@@ -66,7 +66,43 @@ pub(crate) fn close(line: &mut Vec<u8>) {
 /// Appends `text` as the inside of a JSON string.
 #[cold]
 pub(crate) fn escape(text: &str, buffer: &mut Vec<u8>) {
-    for byte in text.bytes() {
+    let (blocks, rest) = text.as_bytes().as_chunks::<16>();
+    for block in blocks {
+        let (is_plain, has_control) = looked_at(block);
+        match (is_plain, has_control) {
+            (true, _) => buffer.extend_from_slice(block),
+            (false, false) => mark(block, buffer),
+            (false, true) => escape_each(block, buffer),
+        }
+    }
+    escape_each(rest, buffer);
+}
+
+/// Whether nothing in it needs an escape, and whether a control character does.
+#[expect(clippy::needless_bitwise_bool, reason = "without branches it becomes vector code")]
+fn looked_at(block: &[u8; 16]) -> (bool, bool) {
+    block.iter().fold((true, false), |(plain, control), &byte| {
+        let is_control = byte < 0x20;
+        (plain & !(is_control | (byte == b'"') | (byte == b'\\')), control | is_control)
+    })
+}
+
+/// Puts a backslash before quotes and backslashes; there is one wherever nothing else is put.
+fn mark(block: &[u8; 16], buffer: &mut Vec<u8>) {
+    let (mut marked, mut len) = ([b'\\'; 64], 0);
+    for &byte in block {
+        len += usize::from(byte == b'"') | usize::from(byte == b'\\');
+        // The mask shows the compiler that this is inside.
+        if let Some(place) = marked.get_mut(len & 63) {
+            *place = byte;
+        }
+        len += 1;
+    }
+    buffer.extend_from_slice(marked.get(..len).unwrap_or_default());
+}
+
+fn escape_each(bytes: &[u8], buffer: &mut Vec<u8>) {
+    for &byte in bytes {
         match byte {
             b'"' | b'\\' => buffer.extend_from_slice(&[b'\\', byte]),
             b'\n' => buffer.extend_from_slice(b"\\n"),

@@ -26,7 +26,10 @@ enum Form {
     /// Without a quote and a backslash.
     Word(ArrayString<INLINE>),
     Short(ArrayString<INLINE>),
-    Long(String),
+    Long {
+        text: String,
+        is_word: bool,
+    },
 }
 
 impl Text {
@@ -64,14 +67,14 @@ impl Text {
 
     /// Whether it needs no escape in JSON; a text that needs none may say that it does.
     pub(crate) const fn is_word(&self) -> bool {
-        matches!(self.0, Form::Fixed(_) | Form::Word(_))
+        matches!(self.0, Form::Fixed(_) | Form::Word(_) | Form::Long { is_word: true, .. })
     }
 
     pub(crate) fn as_str(&self) -> &str {
         match &self.0 {
             Form::Fixed(word) => word,
             Form::Word(text) | Form::Short(text) => text,
-            Form::Long(text) => text,
+            Form::Long { text, .. } => text,
         }
     }
 
@@ -90,7 +93,7 @@ impl Text {
     #[inline]
     fn append(&mut self, safe: &str) {
         match &mut self.0 {
-            Form::Long(text) => return text.push_str(safe),
+            Form::Long { text, .. } => return text.push_str(safe),
             Form::Word(text) | Form::Short(text) => {
                 if text.try_push_str(safe).is_ok() {
                     return;
@@ -101,7 +104,7 @@ impl Text {
         let mut text = String::with_capacity(LONGEST);
         text.push_str(self.as_str());
         text.push_str(safe);
-        self.0 = Form::Long(text);
+        self.0 = Form::Long { text, is_word: false };
     }
 }
 
@@ -171,9 +174,10 @@ impl Draft {
     }
 
     pub(crate) fn push(&mut self, raw: &str) {
-        let (plain, rest) = raw.split_at_checked(plain_len(raw, self.room)).unwrap_or_default();
+        let (len, has_quote) = plain_run(raw, self.room);
+        let (plain, rest) = raw.split_at_checked(len).unwrap_or_default();
         self.text.append(plain);
-        self.is_word &= !plain.contains('"');
+        self.is_word &= !has_quote;
         self.room -= plain.len();
         if !rest.is_empty() && !self.is_full() {
             self.push_mixed(rest);
@@ -189,7 +193,7 @@ impl Draft {
     pub(crate) fn make_ascii_lowercase(&mut self) {
         match &mut self.text.0 {
             Form::Word(text) | Form::Short(text) => text.make_ascii_lowercase(),
-            Form::Long(text) => text.make_ascii_lowercase(),
+            Form::Long { text, .. } => text.make_ascii_lowercase(),
             Form::Fixed(_) => {}
         }
     }
@@ -197,12 +201,14 @@ impl Draft {
     pub(crate) fn finish(self) -> Text {
         match self.text.0 {
             Form::Word(text) if !self.is_word => Text(Form::Short(text)),
+            Form::Long { text, .. } => Text(Form::Long { text, is_word: self.is_word }),
             form => Text(form),
         }
     }
 
     fn push_mixed(&mut self, raw: &str) {
-        let mut line = Line { text: String::with_capacity(LONGEST), room: self.room };
+        let most = raw.len().clamp(LONGEST, LONGEST * 4);
+        let mut line = Line { text: String::with_capacity(most), room: self.room };
         let mut at = 0;
         while line.room > 0
             && let Some(&byte) = raw.as_bytes().get(at)
@@ -272,36 +278,82 @@ impl Line {
     }
 
     fn push_code(&mut self, code: u32) {
-        let digits = 1 + [0x10, 0x100, 0x1000, 0x1_0000, 0x10_0000]
-            .iter()
-            .filter(|&&more| code >= more)
-            .count();
+        let digits = ((code | 1).ilog2() / 4 + 1) as usize;
         let Some(room) = self.room.checked_sub(digits + r"\u{}".len()) else {
             self.room = 0;
             return;
         };
-        self.text.push_str(r"\u{");
-        for place in (0..digits).rev() {
-            self.text.push(char::from_digit(code >> (4 * place) & 15, 16).unwrap_or_default());
+        let mut escape = *br"\u{.......";
+        let mut left = code << (4 * (8 - digits));
+        for place in escape.iter_mut().skip(3) {
+            left = left.rotate_left(4);
+            *place = HEX[(left & 15) as usize];
         }
-        self.text.push('}');
+        escape[3 + digits..=3 + digits].fill(b'}');
+        self.text.push_str(str::from_utf8(&escape[..digits + 4]).unwrap_or_default());
         self.room = room;
     }
 }
 
-/// How many plain bytes `raw` begins with: at most `room`.
-fn plain_len(raw: &str, room: usize) -> usize {
+/// How many plain bytes `raw` begins with, at most `room`, and whether a quote is among them.
+#[expect(clippy::needless_bitwise_bool, reason = "without branches it becomes vector code")]
+fn plain_run(raw: &str, room: usize) -> (usize, bool) {
     let bytes = raw.as_bytes().get(..room).unwrap_or(raw.as_bytes());
-    let is_plain_block = |block: &&[u8]| block.iter().fold(true, |all, &byte| all & is_plain(byte));
-    let blocks = bytes.chunks_exact(16).take_while(is_plain_block).count() * 16;
-    let rest = bytes.get(blocks..).unwrap_or_default();
-    blocks + rest.iter().take_while(|&&byte| is_plain(byte)).count()
+    let (mut len, mut has_quote) = (0, false);
+    for block in bytes.as_chunks::<16>().0 {
+        let (is_plain, quote) = block.iter().fold((true, false), |(plain, quote), &byte| {
+            (plain & is_plain(byte), quote | (byte == b'"'))
+        });
+        if !is_plain {
+            break;
+        }
+        (len, has_quote) = (len + 16, has_quote | quote);
+    }
+    for &byte in bytes.get(len..).unwrap_or_default().iter().take_while(|&&byte| is_plain(byte)) {
+        (len, has_quote) = (len + 1, has_quote | (byte == b'"'));
+    }
+    (len, has_quote)
 }
+
+/// As many blocks as hold nothing but characters that no closer look is needed for: where they end,
+/// which can be inside of the last character, and how many begin in them.
+#[inline]
+fn safe_blocks(raw: &str, start: usize, room: usize) -> (usize, usize) {
+    let (mut end, mut chars) = (start, 0);
+    for block in raw.as_bytes().get(start..).unwrap_or_default().as_chunks::<16>().0 {
+        let (is_safe, inner) = block.iter().fold((true, 0_u8), |(safe, inner), &byte| {
+            (safe & is_part_of_safe(byte), inner + u8::from(is_inner(byte)))
+        });
+        let begun = 16 - usize::from(inner);
+        if !is_safe || chars + begun > room {
+            break;
+        }
+        (end, chars) = (end + 16, chars + begun);
+    }
+    let inner = raw.as_bytes().get(end..).unwrap_or_default();
+    (end + inner.iter().take_while(|&&byte| chars > 0 && is_inner(byte)).count(), chars)
+}
+
+/// Whether it stands in the middle of a character or at its end.
+const fn is_inner(byte: u8) -> bool {
+    byte & 0xc0 == 0x80
+}
+
+/// A plain byte, one that begins only safe characters, or one of the middle of a character.
+const fn is_part_of_safe(byte: u8) -> bool {
+    is_plain(byte)
+        | is_inner(byte)
+        | (byte.wrapping_sub(0xc3) < 10)
+        | (byte.wrapping_sub(0xce) < 10)
+        | (byte.wrapping_sub(0xe4) < 10)
+}
+
+const HEX: &[u8; 16] = b"0123456789abcdef";
 
 /// Where the characters end that are safe as they stand, and how many they are: at most `room`.
 #[inline]
 fn safe_end(raw: &str, start: usize, room: usize) -> (usize, usize) {
-    let (mut end, mut chars) = (start, 0);
+    let (mut end, mut chars) = safe_blocks(raw, start, room);
     while chars < room
         && let Some(&lead) = raw.as_bytes().get(end)
     {

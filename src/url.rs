@@ -12,13 +12,16 @@ use std::str;
 
 /// Bytes that are read, so that a long value costs no more than a short one.
 const READ: usize = LONGEST * 2;
-/// Bytes of a referrer that must be text.
-const MOST_TEXT: usize = 2048;
 /// Blanks that may stand before a referrer.
 const MOST_BLANKS: usize = 1024;
-const READ_OF_PATH: usize = LONGEST;
+/// Two bytes more, so that an encoded mark is seen whole by whoever looks at whole blocks.
+const READ_OF_PATH: usize = 1 + LONGEST + 2;
+/// A path that was encoded twice this often ends there.
+const MOST_ENCODED_TWICE: usize = 8;
 const READ_OF_QUERY: usize = 4 * 1024;
 const MOST_PAIRS: usize = 64;
+/// Bytes of the longest name and the dot behind it.
+const LONGEST_LEADING: usize = 254;
 /// With any scheme and port, a name up to this length is not cut.
 const LONGEST_NAME: usize = LONGEST - "https://:65535".len();
 
@@ -111,8 +114,7 @@ impl<'a> Referrer<'a> {
             let is_whole = text.len() == referer.len();
             let text = text.get(..scan::trim(text.as_bytes(), is_blank).len())?;
             let parsed = Referrer::parse(text, is_whole, host);
-            parsed
-                .filter(|_| is_whole || scan::is_ascii(referer.get(..MOST_TEXT).unwrap_or(referer)))
+            parsed.filter(|_| is_whole || scan::is_ascii(referer))
         });
         Some(parsed.unwrap_or(Referrer::Other))
     }
@@ -175,7 +177,8 @@ fn scheme(text: &str) -> Option<(&'static str, u16, &str)> {
 
 /// Only what is seen to end is an authority: one that was cut would be another.
 fn authority(text: &str, is_whole: bool) -> Option<(Authority<'_>, &str)> {
-    if let Some((host, _, reach)) = Host::leading(text.as_bytes(), 0)
+    if ends_within(text, LONGEST_LEADING)
+        && let Some((host, _, reach)) = Host::leading(text.as_bytes(), 0)
         && let Some((_, rest)) = text.split_at_checked(reach)
         && rest.bytes().next().map_or(is_whole, ends_authority)
     {
@@ -184,6 +187,11 @@ fn authority(text: &str, is_whole: bool) -> Option<(Authority<'_>, &str)> {
     let (authority, rest) = split(text, ends_authority);
     let is_ended = is_whole || !rest.is_empty();
     is_ended.then(|| Some((Authority::parse(authority)?, rest)))?
+}
+
+/// Of a longer name the labels need not be looked at.
+fn ends_within(text: &str, most: usize) -> bool {
+    text.as_bytes().get(..=most).is_none_or(|bytes| scan::first(bytes, ends_authority) <= most)
 }
 
 #[allow(clippy::needless_bitwise_bool, reason = "branches would keep it from being vectorized")]
@@ -245,18 +253,53 @@ pub(crate) fn path(path: &str, depth: u8) -> Option<Text> {
     if path == "*" {
         return Some(Text::fixed("*"));
     }
-    let mut rest = Some(head(path, READ_OF_PATH).strip_prefix('/')?);
-    let mut draft = Draft::new();
-    for _ in 0..depth {
-        let Some(segments) = rest.filter(|_| !draft.is_full()) else {
-            break;
-        };
-        let (kept, next) = segment(segments);
-        draft.push_whole("/");
-        draft.push(kept);
-        rest = next;
+    let head = head(path, READ_OF_PATH);
+    let behind = head.strip_prefix('/')?;
+    if depth == 0 {
+        return Some(Text::fixed("/"));
     }
-    Some(if draft.is_empty() { Text::fixed("/") } else { draft.finish() })
+    let (plain, mut left, mut rest) = plain_segments(behind, depth);
+    let mut draft = Draft::new();
+    draft.push(head.get(..=plain)?);
+    while let Some(segments) = rest.filter(|_| !draft.is_full()) {
+        let (kept, next) = segment(segments);
+        if !kept.is_empty() {
+            draft.push(kept);
+        }
+        rest = next.filter(|_| left > 0);
+        if rest.is_some() {
+            draft.push_whole("/");
+            left -= 1;
+        }
+    }
+    Some(draft.finish())
+}
+
+/// The segments that can be taken as they stand: where they end, how many more may follow, and what is
+/// left of the last one and behind it, if something is.
+fn plain_segments(text: &str, depth: u8) -> (usize, u8, Option<&str>) {
+    let bytes = text.as_bytes();
+    let (mut at, mut left) = (0, depth.saturating_sub(1));
+    while at < bytes.len() {
+        if is_clear(bytes, at, is_mark) {
+            at += BLOCK;
+            continue;
+        }
+        let end = bytes.len().min(at + BLOCK);
+        while at < end {
+            let byte = bytes.get(at).copied().unwrap_or_default();
+            if byte == b'/' && left == 0 {
+                return (at, left, None);
+            }
+            if byte == b'/' {
+                left -= 1;
+            } else if is_stop_at(bytes, at, is_mark) {
+                return (at, left, text.get(at..));
+            }
+            at += 1;
+        }
+    }
+    (text.len(), left, None)
 }
 
 fn segment(path: &str) -> (&str, Option<&str>) {
@@ -282,11 +325,14 @@ const fn is_separator(byte: u8) -> bool {
 }
 
 /// What stands before the first mark, plain or encoded, the mark, and what stands behind it.
-#[expect(clippy::needless_bitwise_bool, reason = "branches would keep it from being vectorized")]
 fn until(text: &str, ends: impl Fn(u8) -> bool) -> (&str, Option<u8>, &str) {
     let bytes = text.as_bytes();
-    let mut at = scan::first(bytes, |byte| ends(byte) | (byte == b'%'));
-    while let Some(&byte) = bytes.get(at) {
+    let mut at = 0;
+    for _ in 0..MOST_ENCODED_TWICE {
+        at = next_stop(bytes, at, &ends);
+        let Some(&byte) = bytes.get(at) else {
+            return (text, None, "");
+        };
         let (byte, len) = if byte == b'%' { unwrapped(bytes, at) } else { (byte, 1) };
         if ends(byte) {
             let rest = text.get(at + len..).unwrap_or_default();
@@ -294,7 +340,52 @@ fn until(text: &str, ends: impl Fn(u8) -> bool) -> (&str, Option<u8>, &str) {
         }
         at += len;
     }
-    (text, None, "")
+    (text.get(..at).unwrap_or_default(), None, "")
+}
+
+/// Where the next byte is that is a stop, or that an encoded stop may begin with.
+fn next_stop(bytes: &[u8], mut at: usize, ends: impl Fn(u8) -> bool) -> usize {
+    if is_stop_at(bytes, at, &ends) {
+        return at;
+    }
+    while is_clear(bytes, at, &ends) {
+        at += BLOCK;
+    }
+    while at < bytes.len() && !is_stop_at(bytes, at, &ends) {
+        at += 1;
+    }
+    at
+}
+
+const BLOCK: usize = 32;
+
+/// Whether a whole block starts here in which no stop begins.
+fn is_clear(bytes: &[u8], at: usize, ends: impl Fn(u8) -> bool) -> bool {
+    let Some(bytes) = bytes.get(at..).and_then(<[u8]>::first_chunk::<{ BLOCK + 2 }>) else {
+        return false;
+    };
+    let behind = bytes.iter().skip(1).zip(bytes.iter().skip(2));
+    !bytes
+        .iter()
+        .zip(behind)
+        .fold(false, |any, (byte, (next, third))| any | is_stop(*byte, *next, *third, &ends))
+}
+
+fn is_stop_at(bytes: &[u8], at: usize, ends: impl Fn(u8) -> bool) -> bool {
+    let byte = |at: usize| bytes.get(at).copied().unwrap_or_default();
+    let first = byte(at);
+    ends(first) || (first == b'%' && is_stop(first, byte(at + 1), byte(at + 2), ends))
+}
+
+/// A stop, any of our marks encoded, or a `%` that was encoded.
+#[inline]
+#[expect(clippy::needless_bitwise_bool, reason = "branches would keep it from being vectorized")]
+fn is_stop(byte: u8, next: u8, third: u8, ends: impl Fn(u8) -> bool) -> bool {
+    let letter = third | 0x20;
+    let two = (next == b'2') & ((letter == b'f') | (third == b'3') | (third == b'5'));
+    let three = (next == b'3') & ((letter == b'f') | (letter == b'b'));
+    let five = (next == b'5') & (letter == b'c');
+    ends(byte) | ((byte == b'%') & (two | three | five))
 }
 
 /// The byte behind a `%`, however often it was encoded; no other digits than these begin our marks.
@@ -304,6 +395,9 @@ fn unwrapped(bytes: &[u8], at: usize) -> (u8, usize) {
         return (b'%', 1);
     }
     let mut digits = bytes.get(at + 1..).unwrap_or_default();
+    while let [b'2', b'5', b'2', b'5', b'2', b'5', b'2', b'5', behind @ ..] = digits {
+        digits = behind;
+    }
     while let [b'2', b'5', behind @ ..] = digits {
         digits = behind;
     }
@@ -660,10 +754,8 @@ mod tests {
     fn bytes_behind_what_is_read_are_text_too() {
         let bytes = [b"https://example.com/", "M".repeat(600).as_bytes(), b"\xff"].concat();
         assert_eq!(written(origin(&bytes, HOST)), "other");
-        let bytes = [b"https://example.com/", "M".repeat(2020).as_bytes(), b"\xff"].concat();
+        let bytes = [b"https://example.com/", "M".repeat(8000).as_bytes(), b"\xff"].concat();
         assert_eq!(written(origin(&bytes, HOST)), "other");
-        let bytes = [b"https://example.com/", "M".repeat(2028).as_bytes(), b"\xff"].concat();
-        assert_eq!(written(origin(&bytes, HOST)), "https://example.com");
     }
 
     #[test]

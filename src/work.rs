@@ -7,7 +7,7 @@
 
 use crate::client::Unknown;
 
-const WALK: usize = 6940;
+const WALK: usize = 6300;
 
 /// What is left of the budget.
 pub(crate) struct Work(usize);
@@ -29,14 +29,14 @@ impl Work {
 
     /// Skipping padding: long runs are cheaper by the byte.
     pub(crate) fn spend_on_padding(&mut self, bytes: usize) -> Result<(), Unknown> {
-        let price = if bytes < FEW { 90 + 20 * bytes } else { RUN + bytes * 3 / 4 };
+        let price = if bytes < FEW { 90 + 20 * bytes } else { RUN + bytes * 5 / 8 };
         self.spend(price)
     }
 
     /// More padding than this cannot be paid.
     pub(crate) fn most_padding(&self) -> usize {
         let left = self.0.saturating_sub(RUN);
-        (left + 1).saturating_mul(4).div_ceil(3).saturating_sub(1).max(FEW)
+        (left + 1).saturating_mul(8).div_ceil(5).saturating_sub(1).max(FEW)
     }
 }
 

@@ -15,6 +15,11 @@ pub const SIZE: usize = 8192;
 /// A name, and what it stands for.
 pub type Content<T> = (&'static str, fn() -> T);
 
+const IPV4: &str = "10.255.255.255";
+const IPV6: &str = "fd00:0db8:00ff:ffff:ffff:ffff:ffff:ffff";
+const MIXED: &str = "[fd00:0db8:00ff:ffff:ffff:ffff:255.255.255.255]:65535";
+const EMBEDDED: &str = "[0000:0000:0000:0000:0000:ffff:10.255.255.255]:65535";
+
 /// What a list of hops may be full of.
 pub const X_FORWARDED_FOR: &[Content<Vec<String>>] = &[
     ("garbage", || one("a")),
@@ -29,6 +34,18 @@ pub const X_FORWARDED_FOR: &[Content<Vec<String>>] = &[
     ("mixed_padding", || one(&padded("fd00::1,", ", "))),
     ("padded_values", || vec![padded("fd00::1,", ", "); 32]),
     ("many_values", || vec!["10.0.0.1,      ,".to_owned(); SIZE / 16]),
+    ("long_hops", || one(&format!("{IPV4},"))),
+    ("long_hops_among_commas", || one(&padded(&format!("{IPV4},"), ","))),
+    ("full_hops_v6", || one(&format!("{IPV6},"))),
+    ("full_hops_v6_among_blanks", || one(&padded(&format!("{IPV6},"), " "))),
+    ("mixed_hops", || one(&format!("{MIXED},"))),
+    ("embedded_hops_among_commas", || one(&padded(&format!("{EMBEDDED},"), ","))),
+    ("hops_with_ports", || one("10.0.0.2:80,")),
+    ("values_of_long_hops", || vec![IPV4.to_owned(); 32]),
+    ("values_of_full_hops_v6", || vec![IPV6.to_owned(); 32]),
+    ("values_of_mixed_hops", || vec![MIXED.to_owned(); 32]),
+    ("values_of_hops_and_blanks", || vec![format!(",{IPV4}{}", " ".repeat(242)); 32]),
+    ("values_of_odd_blanks", || vec![" ".repeat(SIZE / 32 - 1); 32]),
 ];
 
 pub const FORWARDED: &[Content<Vec<String>>] = &[
@@ -52,6 +69,22 @@ pub const FORWARDED: &[Content<Vec<String>>] = &[
     ("hops_among_semicolons", || one(&padded("for=10.0.0.1,", ";"))),
     ("padded_values", || vec![padded("for=10.0.0.1,", ", "); 32]),
     ("many_values", || vec!["for=10.0.0.1  ,,".to_owned(); SIZE / 16]),
+    ("long_hops", || one(&format!("for={IPV4},"))),
+    ("full_hops_v6", || one(&format!("for=\"[{IPV6}]\","))),
+    ("mixed_hops", || one(&format!("for=\"{MIXED}\","))),
+    ("mixed_hops_among_semicolons", || one(&padded(&format!("for=\"{MIXED}\","), "; "))),
+    ("escaped_mixed_hops", || one(&format!("for=\"{}\",", escaped(MIXED)))),
+    ("hops_of_many_parameters", || one(&format!("a=1;b=2;c=3;d=4;e=5;f=6;g=7;for=\"{MIXED}\","))),
+    ("hops_by_proxies", || one(&format!("for=\"{MIXED}\";by=\"{MIXED}\","))),
+    ("hops_with_long_hosts", || one(&format!("for={IPV4};host={},", "a".repeat(200)))),
+    ("hops_with_long_quoted_hosts", || one(&format!("for={IPV4};host=\"{}\",", "a".repeat(200)))),
+    ("values_of_semicolons", || vec![";".to_owned(); 32]),
+    ("values_of_long_hops", || vec![format!("for={IPV4}"); 32]),
+    ("values_of_full_hops_v6", || vec![format!("for=\"[{IPV6}]\""); 32]),
+    ("values_of_mixed_hops", || vec![format!("for=\"{MIXED}\""); 32]),
+    ("values_of_hops_behind_parameters", || {
+        [vec!["ab=2;".repeat(16)], vec![format!("for={IPV4}"); 31]].concat()
+    }),
 ];
 
 /// Of a header that holds one address.
@@ -69,6 +102,9 @@ pub const PATHS: &[Content<String>] = &[
     ("encoded", || format!("/{}", filled("%41"))),
     ("encoded_slashes", || format!("/{}", filled("%2F"))),
     ("encoded_often", || format!("/%{}2F", filled("25"))),
+    ("encoded_signs", || format!("/{}", filled("%21"))),
+    ("encoded_percents", || format!("/{}", filled("%25"))),
+    ("quotes", || format!("/{}", filled("\""))),
     ("semicolons", || format!("/{}", filled(";"))),
     ("letters_beyond_ascii", || format!("/{}", filled("é"))),
     ("bidi_marks", || format!("/{}", filled("\u{202e}"))),
@@ -82,6 +118,12 @@ pub const REFERRERS: &[Content<String>] = &[
     ("users", || format!("https://{}www.example.com/", filled("a@"))),
     ("host", || format!("https://{}/", filled("a"))),
     ("labels", || format!("https://{}com/", filled("a."))),
+    ("fewer_labels", || format!("https://{}com/{}", "a.".repeat(31), filled("a"))),
+    ("long_labels", || {
+        format!("https://{}com/{}", format!("{}.", "a".repeat(59)).repeat(3), filled("a"))
+    }),
+    ("punycode", || format!("https://{}example/{}", "xn--9ca.".repeat(7), filled("a"))),
+    ("one_encoded_host", || format!("https://{}/", "%61".repeat(63))),
     ("encoded_host", || format!("https://{}.com/", filled("%61"))),
     ("host_beyond_ascii", || format!("https://{}.com/", filled("é"))),
     ("short_host_beyond_ascii", || format!("https://{}.com/{}", "é.ü.ß.".repeat(8), filled("a"))),
@@ -215,6 +257,10 @@ fn with_path(path: &str) -> impl Fn() -> Request<NoBody> + use<> {
 
 fn one(part: &str) -> Vec<String> {
     vec![filled(part)]
+}
+
+fn escaped(text: &str) -> String {
+    text.chars().flat_map(|char| ['\\', char]).collect()
 }
 
 /// `part` as often as it fits.
