@@ -24,7 +24,6 @@ mod leaves {
     pub mod scan;
     pub mod text;
     pub mod url;
-    pub mod work;
 }
 
 /// Why there is no key; the crate's own has more reasons, and knows about files.
@@ -47,7 +46,7 @@ use criterion::{
 use device::{Hints, classify};
 use ipnet::IpNet;
 use leaves::{
-    address, client, device, forwarded, host, listed, percent, pseudonym, scan, text, url, work,
+    address, client, device, forwarded, host, listed, percent, pseudonym, scan, text, url,
 };
 use pseudonym::Epoch;
 use sha2::{Digest as _, Sha256};

@@ -47,7 +47,6 @@ mod scan;
 mod text;
 mod timestamp;
 mod url;
-mod work;
 
 pub use app::{Consent, ErrorCode, FieldValue, LogFields, PeerAddr, Route};
 pub use count::{CountBody, CountBodyLayer, CountedBody};
