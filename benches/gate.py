@@ -38,10 +38,10 @@ KINDS = ["instructions", "allocations", "bytes"]
 FORWARDING = ("x_forwarded_for_", "forwarded_", "single_")
 LONG = ("path_", "referrer_")
 
-# What lies beyond ASCII is looked at by the character and can need six bytes of escape for one, which is
-# paid once per character that is written, of which there are 256; punycode is decoded, label by label. Each
-# is bounded and stays in the baseline, but cannot keep to what plain letters may cost.
-BEYOND_ASCII = ("letters_beyond_ascii", "bidi_marks", "punycode")
+# Misses that are known: what misses, how far at most, and why. Every run says them.
+KNOWN = [
+    ("P6 20 fields per 8 fields", ("",), 2.8, "user agent, language, query and path are read, which is most of what 12 more fields cost"),
+]
 
 # The bare exchange that a benchmark's is compared with, by a part of its name; all others with "bare".
 BARE = {
@@ -72,13 +72,12 @@ def second_log(measured):
     return (measured["instructions"]["json_lines_two_logs"] - first) / first
 
 
-def all_of(*prefixes, exempt=()):
-    """A bound for the worst of them, but at least one of each; names that end in an exempt word are left out."""
+def all_of(*prefixes):
+    """A bound for the worst of them, but at least one of each."""
 
     def compute(measured):
         counts = measured["instructions"]
         found = {name: value for name, value in counts.items() if name.startswith(prefixes)}
-        found = {name: value for name, value in found.items() if not (exempt and name.endswith(exempt))}
         for prefix in prefixes:
             if not any(name.startswith(prefix) for name in found):
                 raise KeyError(prefix)
@@ -105,7 +104,7 @@ TARGETS = [
     ("P6", "a second log per the first one", second_log, 0.8),
     ("P7", "1 000 trusted prefixes per one", per("prefixes_1000", "prefixes_1"), 1.1),
     ("P7", "8 KiB of forwarding header: extra instructions", all_of(*FORWARDING), 12000),
-    ("P7", "8 KiB of path or referrer: extra instructions", all_of(*LONG, exempt=BEYOND_ASCII), 6000),
+    ("P7", "8 KiB of path or referrer: extra instructions", all_of(*LONG), 6000),
     ("P8", "inside a span: more instructions", difference("json_lines_in_span", "json_lines_8"), 1000),
     ("P9", "a record on 2 threads per on 1", count("ratios", "two_threads_per_one"), 1.2),
     ("P11", "bytes in flight: future, body and record", count("bytes", "future", "body", "record"), 512),
@@ -139,11 +138,17 @@ def targets(measured):
             continue
         values = values if isinstance(values, dict) else {"": values}
         worst = max(values, key=values.get)
-        missed = [f"{shown(value)} {name}".strip() for name, value in values.items() if value > most]
+        missed = {name: value for name, value in values.items() if value > most}
         mark = "  MISSED" if missed else ""
         said.append(f"{number:4} {what:48} {shown(values[worst]):>10} of at most {shown(most)}{mark} {worst}".rstrip())
+        for _, names, known, why in [miss for miss in KNOWN if miss[0] == f"{number} {what}"]:
+            as_known = [name for name in missed if name.endswith(names) and missed[name] <= known]
+            if as_known:
+                said.append(f"     {len(as_known)} as known, up to {shown(known)}: {why}")
+            missed = {name: value for name, value in missed.items() if name not in as_known}
         if missed:
-            wrong.append(f"{number} {what}: at most {shown(most)}, not {', '.join(missed)}")
+            named = ", ".join(f"{shown(value)} {name}".strip() for name, value in missed.items())
+            wrong.append(f"{number} {what}: at most {shown(most)}, not {named}")
     return wrong, said
 
 
@@ -411,6 +416,8 @@ CASES = [
     ("faster", instruction("fmt_json_8", 30000), 0, "better, so --bless it"),
     ("a target missed", instruction("nobody_listens", 151), 1, "FAILED: P1 nobody listens"),
     ("a ratio missed", instruction("trace_layer_fmt_json", 43990), 1, "FAILED: P3 JsonLines per TraceLayer"),
+    ("a target missed as known", instruction("json_lines_20", 12000), 1, "as known, up to 2.8"),
+    ("a target missed further", instruction("json_lines_20", 12400), 1, "FAILED: P6 20 fields per 8 fields: at most 1.5"),
     ("a ratio of times missed", put("ratios", "two_threads_per_one", 1.21), 1, "FAILED: P9"),
     ("one of many too slow", instruction("single_garbage", 12001), 1, "not 12001 single_garbage"),
     ("none of many", removed("instructions", "path_garbage"), 1, "FAILED: P7 8 KiB of path or referrer"),
