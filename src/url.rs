@@ -50,7 +50,7 @@ fn usual(referer: &[u8], host: Option<&[u8]>) -> Option<Text> {
     let at = SCHEMES.iter().find(|scheme| referer.starts_with(scheme))?.len();
     let (site, start, end) = Host::leading(referer, at)?;
     let is_usual = referer.get(end).is_none_or(|byte| *byte == b'/');
-    if !is_usual || referer.len() >= READ || !referer.is_ascii() {
+    if !is_usual || !scan::is_ascii(referer) {
         return None;
     }
     if host.is_some_and(|own| site.is_named_by(own)) {
