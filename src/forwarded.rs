@@ -47,8 +47,8 @@ fn unusual(rest: &[u8]) -> Result<(Bits, &[u8]), Unknown> {
     let mut element = Element::default();
     let left = element.read(window).ok_or(Unknown::NotAnAddress)?;
     let read = window.get(left..).unwrap_or_default();
-    let blanks = read.iter().take_while(|byte| is_blank(**byte)).count();
-    if read.len() - blanks > LONGEST {
+    let is_long = read.len() > LONGEST && !read.first().is_some_and(|byte| is_blank(*byte));
+    if is_long {
         return Err(Unknown::TooLong);
     }
     Ok((element.address()?, rest.get(..before.len() + left).unwrap_or_default()))
