@@ -32,7 +32,7 @@ TOLERANCE = 0.03
 # Of a few hundred instructions, 3 % would be less than what a register more or less costs.
 SLACK = 10
 EXCHANGES = 100
-ATTEMPTS = 3
+ATTEMPTS = 8
 KINDS = ["instructions", "allocations", "bytes"]
 
 FORWARDING = ("x_forwarded_for_", "forwarded_", "single_")
