@@ -6,7 +6,8 @@
 #![expect(clippy::indexing_slicing, reason = "a table of 256 is indexed by a byte")]
 
 use crate::listed::Listed;
-use crate::percent;
+use crate::{percent, scan};
+use arrayvec::ArrayVec;
 use idna::AsciiDenyList;
 use std::borrow::Cow;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -67,16 +68,15 @@ impl<'a> Authority<'a> {
 }
 
 fn behind_user(text: &str) -> &str {
-    let user = text.bytes().rposition(|byte| byte == b'@');
-    user.and_then(|user| text.get(user + 1..)).unwrap_or(text)
+    text.get(scan::last(text.as_bytes(), |byte| byte == b'@')..).unwrap_or(text)
 }
 
 fn end(place: &str) -> Option<usize> {
-    let position = |wanted| place.bytes().position(|byte| byte == wanted);
+    let position = |wanted| scan::first(place.as_bytes(), |byte| byte == wanted);
     if place.starts_with('[') {
-        return Some(position(b']')? + 1);
+        return Some(position(b']') + 1).filter(|&end| end <= place.len());
     }
-    Some(position(b':').unwrap_or(place.len()))
+    Some(position(b':'))
 }
 
 fn number(port: &str) -> Option<u16> {
@@ -184,16 +184,16 @@ impl<'a> Name<'a> {
         if text.is_ascii() && !text.contains('%') {
             Found::at_start(text.as_bytes(), true).filter(|found| found.reach == text.len())?;
         }
-        let bytes: Vec<u8> = percent::decoded(text, b'+').take(LONGEST_IDN + 1).collect();
-        if bytes.len() > LONGEST_IDN {
-            return None;
+        let mut decoded = ArrayVec::<u8, LONGEST_IDN>::new();
+        for byte in percent::decoded(text, b'+') {
+            decoded.try_push(byte).ok()?;
         }
-        if bytes.is_ascii()
-            && let Some(name) = str::from_utf8(&bytes).ok().and_then(Self::decoded)
+        if decoded.is_ascii()
+            && let Some(name) = str::from_utf8(&decoded).ok().and_then(Self::decoded)
         {
             return Some(name);
         }
-        let mut text = idna::domain_to_ascii_cow(&bytes, AsciiDenyList::URL).ok()?.into_owned();
+        let mut text = idna::domain_to_ascii_cow(&decoded, AsciiDenyList::URL).ok()?.into_owned();
         let found = Found::at_start(text.as_bytes(), true)
             .filter(|found| found.reach == text.len() && found.len <= LONGEST_IDN)?;
         text.truncate(found.len);
@@ -247,30 +247,47 @@ struct Found {
 
 impl Found {
     fn at_start(text: &[u8], may_be_punycode: bool) -> Option<Self> {
-        let bytes = text.get(..LONGEST_NAME + 2).unwrap_or(text);
-        let (mut last_label, mut label, mut is_lower) = (0, 0, true);
-        let len = loop {
-            let (len, has_upper) = label_len(
-                bytes.get(label..bytes.len().min(label + LONGEST_LABEL + 1)).unwrap_or_default(),
-            );
-            is_lower &= !has_upper;
-            let end = label + len;
-            if !may_be_punycode && is_punycode(text, label, len) {
+        let (mut last_label, mut label, mut at, mut seen) = (0, 0, 0, INSIDE);
+        for &byte in text.iter().take(SHORT) {
+            let place = PLACE[usize::from(byte)];
+            if place <= MOST_INSIDE {
+                seen |= place;
+            } else if place == BETWEEN && at > label {
+                (last_label, label) = (label, at + 1);
+            } else if place == BETWEEN {
                 return None;
+            } else {
+                break;
             }
-            match (len, bytes.get(end)) {
-                // The trailing dot of a name that is not empty.
-                (0, next) if label > 0 && next != Some(&b'.') => break label - 1,
-                (1..=LONGEST_LABEL, Some(b'.')) => (last_label, label) = (label, end + 1),
-                (1..=LONGEST_LABEL, _) => {
-                    last_label = label;
-                    break end;
-                }
-                _ => return None,
-            }
-        };
-        let reach = len.max(label);
-        (len <= LONGEST_NAME).then_some(Self { len, last_label, reach, is_lower })
+            at += 1;
+        }
+        if at == SHORT {
+            return Self::long(text, may_be_punycode);
+        }
+        // The trailing dot of a name that is not empty.
+        let len = if at > label { at } else { label.checked_sub(1)? };
+        let last_label = if at > label { label } else { last_label };
+        let may_be_refused = !may_be_punycode && seen & X_HYPHEN == X_HYPHEN;
+        let is_refused = may_be_refused && has_punycode(text.get(..len)?);
+        let is_lower = seen & UPPER == 0;
+        (!is_refused).then_some(Self { len, last_label, reach: at, is_lower })
+    }
+
+    /// The same, a block at a time.
+    fn long(text: &[u8], may_be_punycode: bool) -> Option<Self> {
+        let bytes = text.get(..LONGEST_NAME + 2).unwrap_or(text);
+        let reach = scan::first(bytes, |byte| !is_part(byte));
+        let name = bytes.get(..reach)?;
+        let name = name.strip_suffix(b".").unwrap_or(name);
+        let Looks { has_empty, has_upper, has_hyphens } = Looks::of(name)?;
+        let may_be_refused = has_hyphens && !may_be_punycode;
+        let is_name = !has_empty && has_short_labels(name);
+        (is_name && !(may_be_refused && has_punycode(name))).then(|| Self {
+            len: name.len(),
+            last_label: scan::last(name, is_dot),
+            reach,
+            is_lower: !has_upper,
+        })
     }
 
     fn name_in<'a>(&self, text: &'a str) -> Option<Name<'a>> {
@@ -279,23 +296,70 @@ impl Found {
     }
 }
 
-/// How many bytes from the start on may stand in one label, and whether one of them is upper case.
-fn label_len(bytes: &[u8]) -> (usize, bool) {
-    let (mut len, mut seen) = (0, INSIDE);
-    for &byte in bytes {
-        let place = PLACE[usize::from(byte)];
-        if place > UPPER {
-            break;
-        }
-        seen |= place;
-        len += 1;
-    }
-    (len, seen == UPPER)
+/// A name is looked at byte by byte up to here, which most end within.
+const SHORT: usize = 32;
+
+/// What stands somewhere in a name.
+#[derive(Default)]
+struct Looks {
+    has_empty: bool,
+    has_upper: bool,
+    has_hyphens: bool,
 }
 
-fn is_punycode(text: &[u8], label: usize, len: usize) -> bool {
-    let start = text.get(label..).and_then(|label| label.first_chunk::<4>());
-    len >= 4 && start.is_some_and(|start| start.eq_ignore_ascii_case(b"xn--"))
+impl Looks {
+    /// `None` when it is too long for a name.
+    fn of(name: &[u8]) -> Option<Self> {
+        let mut padded = [b'a'; 1 + LONGEST_NAME + 1 + 2];
+        let (first, rest) = padded.split_first_mut()?;
+        let (place, behind) = rest.split_at_mut_checked(name.len())?;
+        place.copy_from_slice(name);
+        *first = b'.';
+        *behind.first_mut().filter(|_| name.len() <= LONGEST_NAME)? = b'.';
+        let following = padded.get(1..)?.as_chunks::<16>().0;
+        let blocks = padded.as_chunks::<16>().0.iter().zip(following).take(name.len() / 16 + 1);
+        Some(blocks.fold(Self::default(), Self::and))
+    }
+
+    fn and(mut self, (block, following): (&[u8; 16], &[u8; 16])) -> Self {
+        for (&byte, &next) in block.iter().zip(following) {
+            self.has_empty |= is_dot(byte) & is_dot(next);
+            self.has_upper |= byte.wrapping_sub(b'A') < 26;
+            self.has_hyphens |= (byte == b'-') & (next == b'-');
+        }
+        self
+    }
+}
+
+/// Whether every label has at most 63 bytes: none is cut where the last dot within 64 is taken.
+fn has_short_labels(mut name: &[u8]) -> bool {
+    while let Some(reach) = name.get(..=LONGEST_LABEL) {
+        let label = scan::last(reach, is_dot);
+        name = name.get(label..).filter(|_| label > 0).unwrap_or_default();
+        if label == 0 {
+            return false;
+        }
+    }
+    true
+}
+
+#[cold]
+fn has_punycode(name: &[u8]) -> bool {
+    let is_punycode = |label: &[u8]| {
+        label.first_chunk::<4>().is_some_and(|start| start.eq_ignore_ascii_case(b"xn--"))
+    };
+    name.split(|byte| is_dot(*byte)).any(is_punycode)
+}
+
+const fn is_dot(byte: u8) -> bool {
+    byte == b'.'
+}
+
+#[expect(clippy::needless_bitwise_bool, reason = "branches would keep it from being vectorized")]
+const fn is_part(byte: u8) -> bool {
+    let is_letter = (byte | 0x20).wrapping_sub(b'a') < 26;
+    let is_digit = byte.wrapping_sub(b'0') < 10;
+    is_letter | is_digit | (byte == b'-') | (byte == b'.') | (byte == b'_')
 }
 
 /// Where a byte stands in a name: inside of a label, between two, or nowhere.
@@ -304,7 +368,10 @@ static PLACE: [u8; 256] = {
     let mut byte: u8 = 0;
     while byte < 128 {
         places[byte as usize] = match byte {
-            b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-' => INSIDE,
+            b'x' => X,
+            b'X' => X | UPPER,
+            b'-' => HYPHEN,
+            b'a'..=b'z' | b'0'..=b'9' | b'_' => INSIDE,
             b'A'..=b'Z' => UPPER,
             b'.' => BETWEEN,
             b':' => BEHIND,
@@ -317,10 +384,14 @@ static PLACE: [u8; 256] = {
 
 const INSIDE: u8 = 0;
 const UPPER: u8 = 1;
-const BETWEEN: u8 = 2;
-const OUTSIDE: u8 = 3;
+const X: u8 = 2;
+const HYPHEN: u8 = 4;
+const X_HYPHEN: u8 = X | HYPHEN;
+const MOST_INSIDE: u8 = 7;
+const BETWEEN: u8 = 8;
+const OUTSIDE: u8 = 9;
 /// The port of an authority begins.
-const BEHIND: u8 = 4;
+const BEHIND: u8 = 10;
 
 /// All that browsers take for an IPv4 address: one to four parts, decimal, octal or hexadecimal, of
 /// which the last fills the bytes that are left.

@@ -50,9 +50,15 @@ pub(crate) fn first(text: &[u8], is_stop: impl Fn(u8) -> bool) -> usize {
 }
 
 pub(crate) fn is_ascii(text: &[u8]) -> bool {
-    let (blocks, rest) = text.as_chunks::<256>();
-    blocks.iter().all(|block| block.iter().fold(0, |all, byte| all | byte) < 0x80)
-        && rest.is_ascii()
+    let (blocks, rest) = text.as_chunks::<1024>();
+    blocks.iter().all(all_ascii) && {
+        let (blocks, rest) = rest.as_chunks::<128>();
+        blocks.iter().all(all_ascii) && rest.is_ascii()
+    }
+}
+
+fn all_ascii<const N: usize>(block: &[u8; N]) -> bool {
+    block.iter().fold(0, |all, byte| all | byte) < 0x80
 }
 
 #[cfg(test)]
