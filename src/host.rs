@@ -267,10 +267,9 @@ impl Found {
         // The trailing dot of a name that is not empty.
         let len = if at > label { at } else { label.checked_sub(1)? };
         let last_label = if at > label { label } else { last_label };
-        let may_be_refused = !may_be_punycode && seen & X_HYPHEN == X_HYPHEN;
-        let is_refused = may_be_refused && has_punycode(text.get(..len)?);
-        let is_lower = seen & UPPER == 0;
-        (!is_refused).then_some(Self { len, last_label, reach: at, is_lower })
+        let is_plain = may_be_punycode || seen & X_HYPHEN != X_HYPHEN;
+        let is_name = is_plain || are_labels(text.get(..len)?, false);
+        is_name.then_some(Self { len, last_label, reach: at, is_lower: seen & UPPER == 0 })
     }
 
     /// The same, a block at a time.
@@ -279,10 +278,9 @@ impl Found {
         let reach = scan::first(bytes, |byte| !is_part(byte));
         let name = bytes.get(..reach)?;
         let name = name.strip_suffix(b".").unwrap_or(name);
-        let Looks { has_empty, has_upper, has_hyphens } = Looks::of(name)?;
-        let may_be_refused = has_hyphens && !may_be_punycode;
-        let is_name = !has_empty && has_short_labels(name);
-        (is_name && !(may_be_refused && has_punycode(name))).then(|| Self {
+        let Looks { has_upper, has_double } = Looks::of(name)?;
+        let is_name = !has_double || are_labels(name, may_be_punycode);
+        (is_name && has_short_labels(name)).then(|| Self {
             len: name.len(),
             last_label: scan::last(name, is_dot),
             reach,
@@ -302,33 +300,37 @@ const SHORT: usize = 32;
 /// What stands somewhere in a name.
 #[derive(Default)]
 struct Looks {
-    has_empty: bool,
     has_upper: bool,
-    has_hyphens: bool,
+    /// Two dots or two hyphens, without which no label is empty or punycode.
+    has_double: bool,
 }
 
 impl Looks {
     /// `None` when it is too long for a name.
     fn of(name: &[u8]) -> Option<Self> {
-        let mut padded = [b'a'; 1 + LONGEST_NAME + 1 + 2];
+        let mut padded = [b'a'; 1 + LONGEST_NAME + 1 + BLOCK];
         let (first, rest) = padded.split_first_mut()?;
         let (place, behind) = rest.split_at_mut_checked(name.len())?;
         place.copy_from_slice(name);
         *first = b'.';
         *behind.first_mut().filter(|_| name.len() <= LONGEST_NAME)? = b'.';
-        let following = padded.get(1..)?.as_chunks::<16>().0;
-        let blocks = padded.as_chunks::<16>().0.iter().zip(following).take(name.len() / 16 + 1);
-        Some(blocks.fold(Self::default(), Self::and))
+        let following = padded.get(1..)?.as_chunks::<BLOCK>().0;
+        let blocks = padded.as_chunks().0.iter().zip(following).take(name.len() / BLOCK + 1);
+        Some(blocks.fold(Self::default(), |looks, (block, following)| Self {
+            has_upper: looks.has_upper | scan::any(block, |byte| byte.wrapping_sub(b'A') < 26),
+            has_double: looks.has_double | has_double(block, following),
+        }))
     }
+}
 
-    fn and(mut self, (block, following): (&[u8; 16], &[u8; 16])) -> Self {
-        for (&byte, &next) in block.iter().zip(following) {
-            self.has_empty |= is_dot(byte) & is_dot(next);
-            self.has_upper |= byte.wrapping_sub(b'A') < 26;
-            self.has_hyphens |= (byte == b'-') & (next == b'-');
-        }
-        self
-    }
+const BLOCK: usize = 32;
+
+#[expect(clippy::needless_bitwise_bool, reason = "branches would keep it from being vectorized")]
+fn has_double(block: &[u8; BLOCK], following: &[u8; BLOCK]) -> bool {
+    let pairs = block.iter().zip(following);
+    pairs.fold(false, |any, (&byte, &next)| {
+        any | ((byte == next) & ((byte == b'.') | (byte == b'-')))
+    })
 }
 
 /// Whether every label has at most 63 bytes: none is cut where the last dot within 64 is taken.
@@ -344,11 +346,13 @@ fn has_short_labels(mut name: &[u8]) -> bool {
 }
 
 #[cold]
-fn has_punycode(name: &[u8]) -> bool {
-    let is_punycode = |label: &[u8]| {
-        label.first_chunk::<4>().is_some_and(|start| start.eq_ignore_ascii_case(b"xn--"))
-    };
-    name.split(|byte| is_dot(*byte)).any(is_punycode)
+fn are_labels(name: &[u8], may_be_punycode: bool) -> bool {
+    let is_label = |label: &[u8]| !label.is_empty() && (may_be_punycode || !is_punycode(label));
+    name.split(|byte| is_dot(*byte)).all(is_label)
+}
+
+fn is_punycode(label: &[u8]) -> bool {
+    label.first_chunk::<4>().is_some_and(|start| start.eq_ignore_ascii_case(b"xn--"))
 }
 
 const fn is_dot(byte: u8) -> bool {

@@ -37,7 +37,7 @@ fn last_of(block: &[u8; 16], is_stop: impl Fn(u8) -> bool) -> u8 {
     places.fold(0, |last, (byte, place)| last.max(if is_stop(*byte) { place } else { 0 }))
 }
 
-fn any<const N: usize>(block: &[u8; N], is_stop: impl Fn(u8) -> bool) -> bool {
+pub(crate) fn any<const N: usize>(block: &[u8; N], is_stop: impl Fn(u8) -> bool) -> bool {
     block.iter().fold(false, |any, byte| any | is_stop(*byte))
 }
 
