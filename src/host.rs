@@ -93,14 +93,6 @@ impl<'a> Host<'a> {
         Host::named(Name::plain(text).or_else(|| Name::to_ascii(text))?)
     }
 
-    /// The name that begins at `at`, the text up to its end, and where its trailing dot ends.
-    #[inline]
-    pub(crate) fn leading(text: &'a [u8], at: usize) -> Option<(Self, &'a str, usize)> {
-        let found = Found::at_start(text.get(at..)?, false)?;
-        let start = str::from_utf8(text.get(..at + found.len)?).ok()?;
-        Some((Host::named(found.name_in(start.get(at..)?)?)?, start, at + found.reach))
-    }
-
     #[inline]
     fn named(name: Name<'a>) -> Option<Self> {
         if name.ends_in_number() {
@@ -146,6 +138,37 @@ impl<'a> Host<'a> {
     }
 }
 
+/// A name that a text has at some place, and nothing before it that could belong to it.
+pub(crate) struct Leading<'a> {
+    text: &'a [u8],
+    at: usize,
+    found: Found,
+    /// Where the name ends, with its trailing dot.
+    pub(crate) reach: usize,
+}
+
+impl<'a> Leading<'a> {
+    #[inline]
+    pub(crate) fn read(text: &'a [u8], at: usize) -> Option<Self> {
+        let found = Found::at_start(text.get(at..)?)?;
+        let reach = at + found.reach;
+        Some(Self { text, at, found, reach })
+    }
+
+    /// The host, if it is one, and the text up to the end of its name.
+    #[inline]
+    pub(crate) fn host(&self) -> Option<(Host<'a>, &'a str)> {
+        let start = str::from_utf8(self.text.get(..self.at + self.found.len)?).ok()?;
+        let written = start.get(self.at..)?;
+        if !self.found.has_punycode {
+            return Some((Host::named(self.found.name_in(written)?)?, start));
+        }
+        let mut name = Name::idn(self.text.get(self.at..self.reach)?)?;
+        name.is_lower = name.text == written;
+        Some((Host::named(name)?, start))
+    }
+}
+
 /// Whether what it names stands in it, at its very beginning: no user info, no other spelling.
 fn is_literal(authority: &[u8]) -> bool {
     let literal = |byte: &u8| PLACE[usize::from(*byte)] != OUTSIDE;
@@ -174,38 +197,39 @@ impl<'a> Name<'a> {
 
     /// Nearly every name is written as it is compared; only the others pay for decoding and IDNA.
     fn plain(text: &'a str) -> Option<Self> {
-        Found::at_start(text.as_bytes(), false)
-            .filter(|found| found.reach == text.len())?
-            .name_in(text)
+        Found::whole(text.as_bytes()).filter(|found| !found.has_punycode)?.name_in(text)
     }
 
-    /// UTS 46, non-transitional, as browsers do. It makes no name of plain ASCII that is none.
+    /// It makes no name of plain ASCII that is none.
     fn to_ascii(text: &str) -> Option<Self> {
         if text.is_ascii() && !text.contains('%') {
-            Found::at_start(text.as_bytes(), true).filter(|found| found.reach == text.len())?;
+            Found::whole(text.as_bytes())?;
         }
         let mut decoded = ArrayVec::<u8, LONGEST_IDN>::new();
         for byte in percent::decoded(text, b'+') {
             decoded.try_push(byte).ok()?;
         }
-        if decoded.is_ascii()
-            && let Some(name) = str::from_utf8(&decoded).ok().and_then(Self::decoded)
-        {
-            return Some(name);
-        }
-        let mut text = idna::domain_to_ascii_cow(&decoded, AsciiDenyList::URL).ok()?.into_owned();
-        let found = Found::at_start(text.as_bytes(), true)
-            .filter(|found| found.reach == text.len() && found.len <= LONGEST_IDN)?;
-        text.truncate(found.len);
-        let Found { last_label, is_lower, .. } = found;
-        Some(Name { text: Cow::Owned(text), last_label, is_lower })
+        let lower = || Self::lower(str::from_utf8(&decoded).ok()?);
+        lower().or_else(|| Self::idn(&decoded))
     }
 
-    /// What IDNA makes of plain ASCII without punycode: the same in lower case.
-    fn decoded(text: &str) -> Option<Self> {
-        let Found { len, last_label, reach, .. } = Found::at_start(text.as_bytes(), false)?;
-        let name = text.get(..len).filter(|_| reach == text.len())?.to_ascii_lowercase();
-        Some(Name { text: Cow::Owned(name), last_label, is_lower: true })
+    /// What IDNA makes of plain ASCII without punycode.
+    fn lower(text: &str) -> Option<Self> {
+        let Name { text, last_label, .. } = Name::plain(text)?;
+        let text = Cow::Owned(text.to_ascii_lowercase());
+        Some(Name { text, last_label, is_lower: true })
+    }
+
+    /// UTS 46, non-transitional, as browsers do.
+    fn idn(text: &[u8]) -> Option<Self> {
+        if text.len() > LONGEST_IDN {
+            return None;
+        }
+        let mut text = idna::domain_to_ascii_cow(text, AsciiDenyList::URL).ok()?.into_owned();
+        let Found { len, last_label, is_lower, .. } =
+            Found::whole(text.as_bytes()).filter(|found| found.len <= LONGEST_IDN)?;
+        text.truncate(len);
+        Some(Name { text: Cow::Owned(text), last_label, is_lower })
     }
 
     fn last_label(&self) -> &str {
@@ -243,10 +267,15 @@ struct Found {
     last_label: usize,
     reach: usize,
     is_lower: bool,
+    has_punycode: bool,
 }
 
 impl Found {
-    fn at_start(text: &[u8], may_be_punycode: bool) -> Option<Self> {
+    fn whole(text: &[u8]) -> Option<Self> {
+        Self::at_start(text).filter(|found| found.reach == text.len())
+    }
+
+    fn at_start(text: &[u8]) -> Option<Self> {
         let (mut last_label, mut label, mut at, mut seen) = (0, 0, 0, INSIDE);
         for &byte in text.iter().take(SHORT) {
             let place = PLACE[usize::from(byte)];
@@ -262,29 +291,30 @@ impl Found {
             at += 1;
         }
         if at == SHORT {
-            return Self::long(text, may_be_punycode);
+            return Self::long(text);
         }
         // The trailing dot of a name that is not empty.
         let len = if at > label { at } else { label.checked_sub(1)? };
         let last_label = if at > label { label } else { last_label };
-        let is_plain = may_be_punycode || seen & X_HYPHEN != X_HYPHEN;
-        let is_name = is_plain || are_labels(text.get(..len)?, false);
-        is_name.then_some(Self { len, last_label, reach: at, is_lower: seen & UPPER == 0 })
+        let is_lower = seen & UPPER == 0;
+        let has_punycode = seen & X_HYPHEN == X_HYPHEN && has_punycode(text.get(..len)?);
+        Some(Self { len, last_label, reach: at, is_lower, has_punycode })
     }
 
     /// The same, a block at a time.
-    fn long(text: &[u8], may_be_punycode: bool) -> Option<Self> {
+    fn long(text: &[u8]) -> Option<Self> {
         let bytes = text.get(..LONGEST_NAME + 2).unwrap_or(text);
         let reach = scan::first(bytes, |byte| !is_part(byte));
         let name = bytes.get(..reach)?;
         let name = name.strip_suffix(b".").unwrap_or(name);
         let Looks { has_upper, has_double } = Looks::of(name)?;
-        let is_name = !has_double || are_labels(name, may_be_punycode);
-        (is_name && has_short_labels(name)).then(|| Self {
+        let has_empty = has_double && name.split(is_dot).any(<[u8]>::is_empty);
+        (!has_empty && has_short_labels(name)).then(|| Self {
             len: name.len(),
-            last_label: scan::last(name, is_dot),
+            last_label: scan::last(name, |byte| is_dot(&byte)),
             reach,
             is_lower: !has_upper,
+            has_punycode: has_double && has_punycode(name),
         })
     }
 
@@ -336,7 +366,7 @@ fn has_double(block: &[u8; BLOCK], following: &[u8; BLOCK]) -> bool {
 /// Whether every label has at most 63 bytes: none is cut where the last dot within 64 is taken.
 fn has_short_labels(mut name: &[u8]) -> bool {
     while let Some(reach) = name.get(..=LONGEST_LABEL) {
-        let label = scan::last(reach, is_dot);
+        let label = scan::last(reach, |byte| is_dot(&byte));
         name = name.get(label..).filter(|_| label > 0).unwrap_or_default();
         if label == 0 {
             return false;
@@ -346,17 +376,14 @@ fn has_short_labels(mut name: &[u8]) -> bool {
 }
 
 #[cold]
-fn are_labels(name: &[u8], may_be_punycode: bool) -> bool {
-    let is_label = |label: &[u8]| !label.is_empty() && (may_be_punycode || !is_punycode(label));
-    name.split(|byte| is_dot(*byte)).all(is_label)
+fn has_punycode(name: &[u8]) -> bool {
+    name.split(is_dot).any(|label| {
+        label.first_chunk::<4>().is_some_and(|start| start.eq_ignore_ascii_case(b"xn--"))
+    })
 }
 
-fn is_punycode(label: &[u8]) -> bool {
-    label.first_chunk::<4>().is_some_and(|start| start.eq_ignore_ascii_case(b"xn--"))
-}
-
-const fn is_dot(byte: u8) -> bool {
-    byte == b'.'
+const fn is_dot(byte: &u8) -> bool {
+    *byte == b'.'
 }
 
 #[expect(clippy::needless_bitwise_bool, reason = "branches would keep it from being vectorized")]

@@ -59,10 +59,13 @@ impl Text {
         Self(Form::Fixed(word))
     }
 
-    /// Plain ASCII without quotes, if it has at most 48 bytes.
-    pub(crate) fn word(word: &str) -> Option<Self> {
+    /// Plain ASCII without quotes, at most 256 bytes of it.
+    pub(crate) fn word(word: &str) -> Self {
         debug_assert!(is_word(word), "written as it is, in JSON too");
-        ArrayString::from(word).ok().map(|word| Self(Form::Word(word)))
+        Self(match ArrayString::from(word) {
+            Ok(word) => Form::Word(word),
+            Err(_) => Form::Long { text: word.to_owned(), is_word: true },
+        })
     }
 
     /// Whether it needs no escape in JSON; a text that needs none may say that it does.

@@ -5,7 +5,7 @@
 //! a value could be read in two ways, the reading that keeps less is taken, and what lies beyond the
 //! bytes that are read counts as not there. Routes do not come from here: only the router knows them.
 
-use crate::host::{Authority, Host, Name};
+use crate::host::{Authority, Host, Leading, Name};
 use crate::text::{Draft, LONGEST, Text};
 use crate::{percent, scan};
 use std::str;
@@ -20,8 +20,6 @@ const READ_OF_PATH: usize = 1 + LONGEST + 2;
 const MOST_ENCODED_TWICE: usize = 8;
 const READ_OF_QUERY: usize = 4 * 1024;
 const MOST_PAIRS: usize = 64;
-/// Bytes of the longest name and the dot behind it.
-const LONGEST_LEADING: usize = 254;
 /// With any scheme and port, a name up to this length is not cut.
 const LONGEST_NAME: usize = LONGEST - "https://:65535".len();
 
@@ -33,37 +31,13 @@ const LONGEST_NAME: usize = LONGEST - "https://:65535".len();
 /// # Privacy
 /// Leaves scheme, host and port of a public site, for as long as the record lives.
 pub(crate) fn origin(referer: &[u8], host: Option<&[u8]>) -> Option<Text> {
-    usual(referer, host).or_else(|| any_origin(referer, host))
-}
-
-fn any_origin(referer: &[u8], host: Option<&[u8]>) -> Option<Text> {
     Some(match Referrer::read(referer, host)? {
         Referrer::Own(_) => Text::fixed("self"),
         Referrer::Internal => Text::fixed("internal"),
-        Referrer::External(site) => site.written().unwrap_or_else(|| site.origin().finish()),
+        Referrer::External(site) => site.origin(),
         Referrer::Other => Text::fixed("other"),
     })
 }
-
-/// The origin of what browsers usually send, which is read no further than to the end of its host.
-fn usual(referer: &[u8], host: Option<&[u8]>) -> Option<Text> {
-    let at = SCHEMES.iter().find(|scheme| referer.starts_with(scheme))?.len();
-    let (site, start, end) = Host::leading(referer, at)?;
-    let is_usual = referer.get(end).is_none_or(|byte| *byte == b'/');
-    if !is_usual || !scan::is_ascii(referer) {
-        return None;
-    }
-    if host.is_some_and(|own| site.is_named_by(own)) {
-        return Some(Text::fixed("self"));
-    }
-    match site.public_name() {
-        Some(name) if name.is_lower() => Text::word(start),
-        Some(_) => None,
-        None => Some(Text::fixed("internal")),
-    }
-}
-
-const SCHEMES: [&[u8]; 2] = [b"https://", b"http://"];
 
 /// `self`, `internal`, or `external` for everything else: what is no web page is not ours either, and
 /// a fourth word would tell more than the three that are declared.
@@ -80,63 +54,90 @@ pub(crate) fn relation(referer: &[u8], host: Option<&[u8]>) -> Option<&'static s
 /// # Privacy
 /// A path can name a person or hold a token: this treatment needs `accept_risk`.
 pub(crate) fn referrer_path(referer: &[u8], host: Option<&[u8]>) -> Option<Text> {
-    let (mut draft, rest) = match Referrer::read(referer, host)? {
-        Referrer::Own(rest) => (Draft::start("self"), rest),
-        Referrer::External(site) => (site.origin(), site.rest),
-        Referrer::Internal => return Some(Text::fixed("internal")),
-        Referrer::Other => return Some(Text::fixed("other")),
-    };
-    let (path, _) = split(rest, |byte| byte == b'?' || byte == b'#');
-    draft.push(if path.is_empty() { "/" } else { path });
-    Some(draft.finish())
+    Some(match Referrer::read(referer, host)? {
+        Referrer::Own(rest) => with_path(Draft::start("self"), rest),
+        Referrer::Internal => Text::fixed("internal"),
+        Referrer::External(site) => site.path(),
+        Referrer::Other => Text::fixed("other"),
+    })
 }
 
 /// What a text says, before it is known how much of it is declared.
 enum Referrer<'a> {
-    Own(&'a str),
+    Own(&'a [u8]),
     Internal,
     External(Site<'a>),
     Other,
 }
 
+/// A site of the public web.
 struct Site<'a> {
-    text: &'a str,
     scheme: &'static str,
     name: Name<'a>,
     port: Option<u16>,
-    rest: &'a str,
+    /// The origin and what follows, if it is written as we write it.
+    written: Option<(&'a str, &'a [u8])>,
+    rest: &'a [u8],
 }
 
 impl<'a> Referrer<'a> {
     fn read(referer: &'a [u8], host: Option<&[u8]>) -> Option<Self> {
         let referer = behind_blanks(referer)?;
-        let parsed = beginning(referer).and_then(|text| {
-            let is_whole = text.len() == referer.len();
-            let text = text.get(..scan::trim(text.as_bytes(), is_blank).len())?;
-            let parsed = Referrer::parse(text, is_whole, host);
-            parsed.filter(|_| is_whole || scan::is_ascii(referer))
-        });
-        Some(parsed.unwrap_or(Referrer::Other))
+        Some(Self::parse(referer, host).unwrap_or(Referrer::Other))
     }
 
-    fn parse(text: &'a str, is_whole: bool, host: Option<&[u8]>) -> Option<Self> {
-        let (scheme, default, rest) = scheme(text)?;
-        let (Authority { host: site, port }, rest) = authority(rest, is_whole)?;
+    fn parse(referer: &'a [u8], host: Option<&[u8]>) -> Option<Self> {
+        let read = referer.get(..READ).unwrap_or(referer);
+        let text = scan::trim(read, is_blank);
+        let (scheme, default) = scheme(text)?;
+        let Place { site, port, start, rest } = Place::read(referer, text, scheme.len())?;
         if host.is_some_and(|own| site.is_named_by(own)) {
             return Some(Referrer::Own(rest));
         }
         let Some(name) = site.public_name() else {
             return Some(Referrer::Internal);
         };
+        if name.text().len() > LONGEST_NAME {
+            return None;
+        }
         let port = port.filter(|&port| port != default);
-        (name.text().len() <= LONGEST_NAME).then_some(Referrer::External(Site {
-            text,
-            scheme,
-            name,
-            port,
-            rest,
-        }))
+        let is_written = |start: &&str| name.is_lower() && start.starts_with(scheme);
+        let written = start.filter(is_written).map(|start| (start, text));
+        Some(Referrer::External(Site { scheme, name, port, written, rest }))
     }
+}
+
+/// Where a referrer leads, and what stands behind its authority.
+struct Place<'a> {
+    site: Host<'a>,
+    port: Option<u16>,
+    /// Scheme and name, if nothing stands between them and behind.
+    start: Option<&'a str>,
+    rest: &'a [u8],
+}
+
+impl<'a> Place<'a> {
+    /// Only what is seen to end is an authority: one that was cut would be another.
+    fn read(referer: &[u8], text: &'a [u8], at: usize) -> Option<Self> {
+        let is_whole = referer.len() <= READ;
+        let is_end = |end| text.get(end).map_or(is_whole, |byte| ends_authority(*byte));
+        if let Some(leading) = Leading::read(text, at).filter(|leading| is_end(leading.reach)) {
+            let (site, start) = is_text(referer).then(|| leading.host())??;
+            let rest = text.get(leading.reach..)?;
+            return Some(Self { site, port: None, start: Some(start), rest });
+        }
+        let behind = text.get(at..)?;
+        let (authority, rest) = behind.split_at_checked(scan::first(behind, ends_authority))?;
+        let is_ended = is_whole || !rest.is_empty();
+        let authority = str::from_utf8(authority).ok().filter(|_| is_ended && is_text(referer))?;
+        let Authority { host: site, port } = Authority::parse(authority)?;
+        Some(Self { site, port, start: None, rest })
+    }
+}
+
+/// What is long must be ASCII, as browsers write it: checking UTF-8 is slow.
+fn is_text(referer: &[u8]) -> bool {
+    scan::is_ascii(referer) || referer.len() < READ && str::from_utf8(referer).is_ok()
 }
 
 /// What follows the blanks; a text that does not begin within 1 KiB is none.
@@ -154,45 +155,15 @@ const fn is_blank(byte: u8) -> bool {
     (byte == b' ') | (byte == b'\t')
 }
 
-/// As much as is read. What is longer must be ASCII, as browsers write it: checking UTF-8 is slow.
-fn beginning(referer: &[u8]) -> Option<&str> {
-    match referer.get(..READ) {
-        None => str::from_utf8(referer).ok(),
-        Some(read) if read.is_ascii() => str::from_utf8(read).ok(),
-        Some(_) => None,
-    }
-}
-
-fn scheme(text: &str) -> Option<(&'static str, u16, &str)> {
-    let after = |start: &str| {
-        if let Some(rest) = text.strip_prefix(start) {
-            return Some(rest);
-        }
-        let (found, rest) = text.split_at_checked(start.len())?;
-        found.eq_ignore_ascii_case(start).then_some(rest)
+fn scheme(text: &[u8]) -> Option<(&'static str, u16)> {
+    let is = |scheme: &str| {
+        text.starts_with(scheme.as_bytes())
+            || text.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme.as_bytes()))
     };
-    let web = |scheme, default| Some((scheme, default, after(scheme)?));
-    web("https://", 443).or_else(|| web("http://", 80))
+    SCHEMES.into_iter().find(|(scheme, _)| is(scheme))
 }
 
-/// Only what is seen to end is an authority: one that was cut would be another.
-fn authority(text: &str, is_whole: bool) -> Option<(Authority<'_>, &str)> {
-    if ends_within(text, LONGEST_LEADING)
-        && let Some((host, _, reach)) = Host::leading(text.as_bytes(), 0)
-        && let Some((_, rest)) = text.split_at_checked(reach)
-        && rest.bytes().next().map_or(is_whole, ends_authority)
-    {
-        return Some((Authority { host, port: None }, rest));
-    }
-    let (authority, rest) = split(text, ends_authority);
-    let is_ended = is_whole || !rest.is_empty();
-    is_ended.then(|| Some((Authority::parse(authority)?, rest)))?
-}
-
-/// Of a longer name the labels need not be looked at.
-fn ends_within(text: &str, most: usize) -> bool {
-    text.as_bytes().get(..=most).is_none_or(|bytes| scan::first(bytes, ends_authority) <= most)
-}
+const SCHEMES: [(&str, u16); 2] = [("https://", 443), ("http://", 80)];
 
 #[allow(clippy::needless_bitwise_bool, reason = "branches would keep it from being vectorized")]
 const fn ends_authority(byte: u8) -> bool {
@@ -200,38 +171,49 @@ const fn ends_authority(byte: u8) -> bool {
 }
 
 impl Site<'_> {
-    fn origin(&self) -> Draft {
-        let start = self.start();
-        let mut draft = Draft::start(start.unwrap_or(self.scheme));
-        if start.is_none() {
-            draft.push_whole(self.name.text());
+    fn origin(self) -> Text {
+        match self.written {
+            Some((start, _)) => Text::word(start),
+            None => self.draft().finish(),
         }
-        if !self.is_lower() {
-            draft.make_ascii_lowercase();
+    }
+
+    fn path(self) -> Text {
+        let len = path_len(self.rest);
+        match self.written {
+            Some((start, text)) if len > 0 && start.len() + self.rest.len() == text.len() => {
+                Text::new(beginning(text, start.len() + len))
+            }
+            _ => with_path(self.draft(), self.rest),
         }
+    }
+
+    fn draft(&self) -> Draft {
+        let mut draft = Draft::start(self.scheme);
+        draft.push_whole(self.name.text());
+        draft.make_ascii_lowercase();
         if let Some(port) = self.port {
             draft.push_whole(":");
             push_number(&mut draft, port);
         }
         draft
     }
+}
 
-    /// The origin, if it is written as it stands.
-    fn written(&self) -> Option<Text> {
-        let start = self.start().filter(|_| self.is_lower() && self.port.is_none())?;
-        Text::word(start)
-    }
+fn with_path(mut draft: Draft, rest: &[u8]) -> Text {
+    let path = beginning(rest, path_len(rest));
+    draft.push(if path.is_empty() { "/" } else { path });
+    draft.finish()
+}
 
-    /// Scheme and name, where the name follows the scheme.
-    fn start(&self) -> Option<&str> {
-        let (at, name) = (self.scheme.len(), self.name.text());
-        let follows = self.text.as_bytes().get(at..)?.as_ptr() == name.as_ptr();
-        self.text.get(..at + name.len()).filter(|_| follows)
-    }
+/// Of ASCII no more is read than a text can have.
+fn path_len(rest: &[u8]) -> usize {
+    let read = rest.get(..LONGEST).filter(|read| scan::is_ascii(read)).unwrap_or(rest);
+    scan::first(read, |byte| (byte == b'?') | (byte == b'#'))
+}
 
-    fn is_lower(&self) -> bool {
-        self.name.is_lower() && self.text.starts_with(self.scheme)
-    }
+fn beginning(text: &[u8], len: usize) -> &str {
+    text.get(..len).and_then(|text| str::from_utf8(text).ok()).unwrap_or_default()
 }
 
 fn push_number(draft: &mut Draft, number: u16) {
@@ -1048,12 +1030,6 @@ mod tests {
             } else {
                 prop_assert!(["self", "internal", "other", "absent"].contains(&&*text));
             }
-        }
-
-        #[test]
-        fn what_is_usual_is_read_as_everything_else_is(referer in url_like()) {
-            let usual = usual(referer.as_bytes(), HOST);
-            prop_assert!(usual.is_none() || usual == any_origin(referer.as_bytes(), HOST));
         }
 
         #[test]
