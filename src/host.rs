@@ -277,7 +277,7 @@ impl Found {
 
     fn at_start(text: &[u8]) -> Option<Self> {
         let (mut last_label, mut label, mut at, mut seen) = (0, 0, 0, INSIDE);
-        for &byte in text.iter().take(SHORT) {
+        for &byte in text.get(..SHORT).unwrap_or(text) {
             let place = PLACE[usize::from(byte)];
             if place <= MOST_INSIDE {
                 seen |= place;

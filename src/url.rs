@@ -89,7 +89,7 @@ impl<'a> Referrer<'a> {
     fn parse(referer: &'a [u8], host: Option<&[u8]>) -> Option<Self> {
         let read = referer.get(..READ).unwrap_or(referer);
         let text = scan::trim(read, is_blank);
-        let (scheme, default) = scheme(text)?;
+        let (scheme, default, is_lower) = scheme(text)?;
         let Place { site, port, start, rest } = Place::read(referer, text, scheme.len())?;
         if host.is_some_and(|own| site.is_named_by(own)) {
             return Some(Referrer::Own(rest));
@@ -101,8 +101,8 @@ impl<'a> Referrer<'a> {
             return None;
         }
         let port = port.filter(|&port| port != default);
-        let is_written = |start: &&str| name.is_lower() && start.starts_with(scheme);
-        let written = start.filter(is_written).map(|start| (start, text));
+        let is_written = is_lower && name.is_lower();
+        let written = start.filter(|_| is_written).map(|start| (start, text));
         Some(Referrer::External(Site { scheme, name, port, written, rest }))
     }
 }
@@ -129,8 +129,10 @@ impl<'a> Place<'a> {
         let behind = text.get(at..)?;
         let (authority, rest) = behind.split_at_checked(scan::first(behind, ends_authority))?;
         let is_ended = is_whole || !rest.is_empty();
-        let authority = str::from_utf8(authority).ok().filter(|_| is_ended && is_text(referer))?;
-        let Authority { host: site, port } = Authority::parse(authority)?;
+        if authority.is_empty() || !is_ended || !is_text(referer) {
+            return None;
+        }
+        let Authority { host: site, port } = Authority::parse(str::from_utf8(authority).ok()?)?;
         Some(Self { site, port, start: None, rest })
     }
 }
@@ -155,15 +157,18 @@ const fn is_blank(byte: u8) -> bool {
     (byte == b' ') | (byte == b'\t')
 }
 
-fn scheme(text: &[u8]) -> Option<(&'static str, u16)> {
+/// The scheme, its port, and whether it is in lower case.
+fn scheme(text: &[u8]) -> Option<(&'static str, u16, bool)> {
+    let is_lower = |scheme: &str| text.starts_with(scheme.as_bytes());
     let is = |scheme: &str| {
-        text.starts_with(scheme.as_bytes())
-            || text.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme.as_bytes()))
+        text.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme.as_bytes()))
     };
-    SCHEMES.into_iter().find(|(scheme, _)| is(scheme))
+    let known = |(scheme, port)| {
+        let lower = is_lower(scheme);
+        (lower || is(scheme)).then_some((scheme, port, lower))
+    };
+    known(("https://", 443)).or_else(|| known(("http://", 80)))
 }
-
-const SCHEMES: [(&str, u16); 2] = [("https://", 443), ("http://", 80)];
 
 #[allow(clippy::needless_bitwise_bool, reason = "branches would keep it from being vectorized")]
 const fn ends_authority(byte: u8) -> bool {
