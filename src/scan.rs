@@ -49,6 +49,13 @@ pub(crate) fn first(text: &[u8], is_stop: impl Fn(u8) -> bool) -> usize {
     blocks + rest.iter().take_while(|byte| !is_stop(**byte)).count()
 }
 
+/// The same, for a stop that is expected far behind.
+pub(crate) fn first_far(text: &[u8], is_stop: impl Fn(u8) -> bool) -> usize {
+    let is_clear = |block: &&[u8; 32]| !any(block, &is_stop);
+    let blocks = text.as_chunks().0.iter().take_while(is_clear).count() * 32;
+    blocks + first(text.get(blocks..).unwrap_or_default(), is_stop)
+}
+
 pub(crate) fn is_ascii(text: &[u8]) -> bool {
     let (blocks, rest) = text.as_chunks::<1024>();
     blocks.iter().all(all_ascii) && {
@@ -82,6 +89,7 @@ mod tests {
             prop_assert_eq!(trim(&text, is).len(), place(text.iter().rposition(|other| !is(*other))));
             let found = text.iter().position(|other| is(*other));
             prop_assert_eq!(first(&text, is), found.unwrap_or(text.len()));
+            prop_assert_eq!(first_far(&text, is), found.unwrap_or(text.len()));
             prop_assert_eq!(is_ascii(&text), text.is_ascii());
         }
     }

@@ -299,21 +299,28 @@ impl Line {
 }
 
 /// How many plain bytes `raw` begins with, at most `room`, and whether a quote is among them.
-#[expect(clippy::needless_bitwise_bool, reason = "without branches it becomes vector code")]
 fn plain_run(raw: &str, room: usize) -> (usize, bool) {
     let bytes = raw.as_bytes().get(..room).unwrap_or(raw.as_bytes());
+    let (mut len, mut has_quote) = plain_blocks::<64>(bytes);
+    let (more, has_another) = plain_blocks::<16>(bytes.get(len..).unwrap_or_default());
+    (len, has_quote) = (len + more, has_quote | has_another);
+    for &byte in bytes.get(len..).unwrap_or_default().iter().take_while(|&&byte| is_plain(byte)) {
+        (len, has_quote) = (len + 1, has_quote | (byte == b'"'));
+    }
+    (len, has_quote)
+}
+
+#[expect(clippy::needless_bitwise_bool, reason = "without branches it becomes vector code")]
+fn plain_blocks<const N: usize>(bytes: &[u8]) -> (usize, bool) {
     let (mut len, mut has_quote) = (0, false);
-    for block in bytes.as_chunks::<16>().0 {
+    for block in bytes.as_chunks::<N>().0 {
         let (is_plain, quote) = block.iter().fold((true, false), |(plain, quote), &byte| {
             (plain & is_plain(byte), quote | (byte == b'"'))
         });
         if !is_plain {
             break;
         }
-        (len, has_quote) = (len + 16, has_quote | quote);
-    }
-    for &byte in bytes.get(len..).unwrap_or_default().iter().take_while(|&&byte| is_plain(byte)) {
-        (len, has_quote) = (len + 1, has_quote | (byte == b'"'));
+        (len, has_quote) = (len + N, has_quote | quote);
     }
     (len, has_quote)
 }

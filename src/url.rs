@@ -127,7 +127,7 @@ impl<'a> Place<'a> {
             return Some(Self { site, port: None, start: Some(start), rest });
         }
         let behind = text.get(at..)?;
-        let (authority, rest) = behind.split_at_checked(scan::first(behind, ends_authority))?;
+        let (authority, rest) = behind.split_at_checked(scan::first_far(behind, ends_authority))?;
         let is_ended = is_whole || !rest.is_empty();
         if authority.is_empty() || !is_ended || !is_text(referer) {
             return None;
@@ -214,7 +214,7 @@ fn with_path(mut draft: Draft, rest: &[u8]) -> Text {
 /// Of ASCII no more is read than a text can have.
 fn path_len(rest: &[u8]) -> usize {
     let read = rest.get(..LONGEST).filter(|read| scan::is_ascii(read)).unwrap_or(rest);
-    scan::first(read, |byte| (byte == b'?') | (byte == b'#'))
+    scan::first_far(read, |byte| (byte == b'?') | (byte == b'#'))
 }
 
 fn beginning(text: &[u8], len: usize) -> &str {
