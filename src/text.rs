@@ -322,15 +322,22 @@ impl Line {
     }
 }
 
-/// The eight hexadecimal digits of a number, the first in the highest byte.
-const fn hex(number: u32) -> u64 {
-    let halves = number as u64;
-    let quarters = (halves | halves << 16) & 0x0000_ffff_0000_ffff;
-    let bytes = (quarters | quarters << 8) & 0x00ff_00ff_00ff_00ff;
-    let nibbles = (bytes | bytes << 4) & 0x0f0f_0f0f_0f0f_0f0f;
-    let letters = ((nibbles + 0x0606_0606_0606_0606) >> 4) & 0x0101_0101_0101_0101;
-    nibbles + 0x3030_3030_3030_3030 + letters * (b'a' - b'9' - 1) as u64
+/// The six hexadecimal digits of a character's code, the last in the lowest byte.
+fn hex(code: u32) -> u64 {
+    let pair = |shift: u32| u64::from(HEX[usize::from((code >> shift) as u8)]);
+    pair(16) << 32 | pair(8) << 16 | pair(0)
 }
+
+/// The two digits of every byte.
+static HEX: [u16; 256] = {
+    let digits = b"0123456789abcdef";
+    let (mut pairs, mut byte) = ([0; 256], 0);
+    while byte < 256 {
+        pairs[byte] = u16::from_be_bytes([digits[byte >> 4], digits[byte & 15]]);
+        byte += 1;
+    }
+    pairs
+};
 
 /// How many plain bytes `raw` begins with, at most `room`, and whether a quote is among them.
 fn plain_run(raw: &str, room: usize) -> (usize, bool) {

@@ -8,6 +8,7 @@
 use crate::host::{Authority, Host, Leading, Name};
 use crate::text::{Draft, LONGEST, Text};
 use crate::{percent, scan};
+use arrayvec::ArrayString;
 use std::str;
 
 /// Bytes that are read, so that a long value costs no more than a short one.
@@ -245,21 +246,25 @@ pub(crate) fn path(path: &str, depth: u8) -> Option<Text> {
     if depth == 0 {
         return Some(Text::fixed("/"));
     }
-    let (plain, mut left, mut rest) = plain_segments(behind, depth);
-    let mut draft = Draft::new();
-    draft.push(head.get(..=plain)?);
-    while let Some(segments) = rest.filter(|_| !draft.is_full()) {
-        let (kept, next) = segment(segments);
+    let (plain, left, rest) = plain_segments(behind, depth);
+    let start = head.get(..=plain)?;
+    Some(rest.map_or_else(|| Text::new(start), |rest| Text::new(&reduced(start, rest, left))))
+}
+
+/// What comes of the segments behind `start`; no longer than it was.
+fn reduced(start: &str, mut rest: &str, mut left: u8) -> ArrayString<READ_OF_PATH> {
+    let mut path = ArrayString::new();
+    let mut push = |text| path.try_push_str(text).is_ok();
+    push(start);
+    loop {
+        let (kept, next) = segment(rest);
         if !kept.is_empty() {
-            draft.push(kept);
+            push(kept);
         }
-        rest = next.filter(|_| left > 0);
-        if rest.is_some() {
-            draft.push_whole("/");
-            left -= 1;
-        }
+        let Some(next) = next.filter(|_| left > 0) else { return path };
+        push("/");
+        (rest, left) = (next, left - 1);
     }
-    Some(draft.finish())
 }
 
 /// The segments that can be taken as they stand: where they end, how many more may follow, and what is
@@ -280,7 +285,7 @@ fn plain_segments(text: &str, depth: u8) -> (usize, u8, Option<&str>) {
             }
             if byte == b'/' {
                 left -= 1;
-            } else if is_stop_at(bytes, at, is_mark) {
+            } else if stop(bytes, at, is_mark).is_some() {
                 return (at, left, text.get(at..));
             }
             at += 1;
@@ -316,32 +321,49 @@ fn until(text: &str, ends: impl Fn(u8) -> bool) -> (&str, Option<u8>, &str) {
     let bytes = text.as_bytes();
     let mut at = 0;
     for _ in 0..MOST_ENCODED_TWICE {
-        at = next_stop(bytes, at, &ends);
-        let Some(&byte) = bytes.get(at) else {
+        let Some((start, byte, len)) = next_stop(bytes, at, &ends) else {
             return (text, None, "");
         };
-        let (byte, len) = if byte == b'%' { unwrapped(bytes, at) } else { (byte, 1) };
+        at = start + len;
         if ends(byte) {
-            let rest = text.get(at + len..).unwrap_or_default();
-            return (text.get(..at).unwrap_or_default(), Some(byte), rest);
+            let rest = text.get(at..).unwrap_or_default();
+            return (text.get(..start).unwrap_or_default(), Some(byte), rest);
         }
-        at += len;
     }
     (text.get(..at).unwrap_or_default(), None, "")
 }
 
-/// Where the next byte is that is a stop, or that an encoded stop may begin with.
-fn next_stop(bytes: &[u8], mut at: usize, ends: impl Fn(u8) -> bool) -> usize {
-    if is_stop_at(bytes, at, &ends) {
-        return at;
+/// The next byte that is a stop or stands for one, or for a `%`: where it begins, the byte, its length.
+fn next_stop(
+    bytes: &[u8],
+    mut at: usize,
+    ends: impl Fn(u8) -> bool,
+) -> Option<(usize, u8, usize)> {
+    if let Some((byte, len)) = stop(bytes, at, &ends) {
+        return Some((at, byte, len));
     }
     while is_clear(bytes, at, &ends) {
         at += BLOCK;
     }
-    while at < bytes.len() && !is_stop_at(bytes, at, &ends) {
-        at += 1;
+    (at..bytes.len()).find_map(|at| stop(bytes, at, &ends).map(|(byte, len)| (at, byte, len)))
+}
+
+/// The stop that begins here, any of our marks encoded, or a `%` that was encoded.
+#[inline]
+fn stop(bytes: &[u8], at: usize, ends: impl Fn(u8) -> bool) -> Option<(u8, usize)> {
+    match bytes.get(at..)? {
+        [b'%', b'2', b'5', ..] => Some(unwrapped(bytes, at)),
+        [b'%', high, low, ..] => match (high, low) {
+            (b'2', b'f' | b'F') => Some((b'/', 3)),
+            (b'2', b'3') => Some((b'#', 3)),
+            (b'3', b'f' | b'F') => Some((b'?', 3)),
+            (b'3', b'b' | b'B') => Some((b';', 3)),
+            (b'5', b'c' | b'C') => Some((b'\\', 3)),
+            _ => None,
+        },
+        [byte, ..] => ends(*byte).then_some((*byte, 1)),
+        [] => None,
     }
-    at
 }
 
 const BLOCK: usize = 32;
@@ -358,13 +380,7 @@ fn is_clear(bytes: &[u8], at: usize, ends: impl Fn(u8) -> bool) -> bool {
         .fold(false, |any, (byte, (next, third))| any | is_stop(*byte, *next, *third, &ends))
 }
 
-fn is_stop_at(bytes: &[u8], at: usize, ends: impl Fn(u8) -> bool) -> bool {
-    let byte = |at: usize| bytes.get(at).copied().unwrap_or_default();
-    let first = byte(at);
-    ends(first) || (first == b'%' && is_stop(first, byte(at + 1), byte(at + 2), ends))
-}
-
-/// A stop, any of our marks encoded, or a `%` that was encoded.
+/// Whether a stop begins with these bytes.
 #[inline]
 #[expect(clippy::needless_bitwise_bool, reason = "branches would keep it from being vectorized")]
 fn is_stop(byte: u8, next: u8, third: u8, ends: impl Fn(u8) -> bool) -> bool {
@@ -382,7 +398,7 @@ fn unwrapped(bytes: &[u8], at: usize) -> (u8, usize) {
         return (b'%', 1);
     }
     let mut digits = bytes.get(at + 1..).unwrap_or_default();
-    while let [b'2', b'5', b'2', b'5', b'2', b'5', b'2', b'5', behind @ ..] = digits {
+    while let Some((b"25252525", behind)) = digits.split_first_chunk() {
         digits = behind;
     }
     while let [b'2', b'5', behind @ ..] = digits {
