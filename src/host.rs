@@ -160,11 +160,12 @@ impl<'a> Leading<'a> {
     pub(crate) fn host(&self) -> Option<(Host<'a>, &'a str)> {
         let start = str::from_utf8(self.text.get(..self.at + self.found.len)?).ok()?;
         let written = start.get(self.at..)?;
-        if !self.found.has_punycode {
-            return Some((Host::named(self.found.name_in(written)?)?, start));
-        }
-        let mut name = Name::idn(self.text.get(self.at..self.reach)?)?;
-        name.is_lower = name.text == written;
+        let raw = || self.text.get(self.at..self.reach);
+        let name = if self.found.has_punycode {
+            self.found.idn_in(written, raw()?)?
+        } else {
+            self.found.name_in(written)?
+        };
         Some((Host::named(name)?, start))
     }
 }
@@ -220,12 +221,11 @@ impl<'a> Name<'a> {
         Some(Name { text, last_label, is_lower: true })
     }
 
-    /// UTS 46, non-transitional, as browsers do.
     fn idn(text: &[u8]) -> Option<Self> {
-        if text.len() > LONGEST_IDN {
-            return None;
-        }
-        let mut text = idna::domain_to_ascii_cow(text, AsciiDenyList::URL).ok()?.into_owned();
+        Self::of_ascii(idn(text)?.into_owned())
+    }
+
+    fn of_ascii(mut text: String) -> Option<Self> {
         let Found { len, last_label, is_lower, .. } =
             Found::whole(text.as_bytes()).filter(|found| found.len <= LONGEST_IDN)?;
         text.truncate(len);
@@ -259,6 +259,12 @@ impl<'a> Name<'a> {
         let is_digits = || last.bytes().all(|byte| byte.is_ascii_digit());
         last.starts_with(|c: char| c.is_ascii_digit()) && (is_digits() || part(last).is_some())
     }
+}
+
+/// UTS 46, non-transitional, as browsers do.
+fn idn(text: &[u8]) -> Option<Cow<'_, str>> {
+    let is_short = text.len() <= LONGEST_IDN;
+    is_short.then(|| idna::domain_to_ascii_cow(text, AsciiDenyList::URL).ok())?
 }
 
 /// A name found in a text: without its trailing dot it is `len` long, with it, it reaches to `reach`.
@@ -316,6 +322,16 @@ impl Found {
             is_lower: !has_upper,
             has_punycode: has_double && has_punycode(name),
         })
+    }
+
+    /// The same for punycode, which `raw` has with its trailing dot.
+    #[cold]
+    fn idn_in<'a>(&self, text: &'a str, raw: &[u8]) -> Option<Name<'a>> {
+        match idn(raw)? {
+            Cow::Borrowed(_) => self.name_in(text),
+            // It stands otherwise in the text.
+            Cow::Owned(text) => Some(Name { is_lower: false, ..Name::of_ascii(text)? }),
+        }
     }
 
     fn name_in<'a>(&self, text: &'a str) -> Option<Name<'a>> {

@@ -57,11 +57,12 @@ pub(crate) fn first_far(text: &[u8], is_stop: impl Fn(u8) -> bool) -> usize {
 }
 
 pub(crate) fn is_ascii(text: &[u8]) -> bool {
-    let (blocks, rest) = text.as_chunks::<1024>();
-    blocks.iter().all(all_ascii) && {
-        let (blocks, rest) = rest.as_chunks::<128>();
-        blocks.iter().all(all_ascii) && rest.is_ascii()
+    if text.len() < 128 {
+        return text.is_ascii();
     }
+    let (large, rest) = text.as_chunks::<1024>();
+    let (blocks, rest) = rest.as_chunks::<128>();
+    large.iter().all(all_ascii) && blocks.iter().all(all_ascii) && rest.is_ascii()
 }
 
 fn all_ascii<const N: usize>(block: &[u8; N]) -> bool {

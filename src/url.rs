@@ -285,7 +285,7 @@ fn plain_segments(text: &str, depth: u8) -> (usize, u8, Option<&str>) {
             }
             if byte == b'/' {
                 left -= 1;
-            } else if stop(bytes, at, is_mark).is_some() {
+            } else if is_mark(byte) || is_encoded_at(bytes, at) {
                 return (at, left, text.get(at..));
             }
             at += 1;
@@ -380,6 +380,18 @@ fn is_clear(bytes: &[u8], at: usize, ends: impl Fn(u8) -> bool) -> bool {
         .fold(false, |any, (byte, (next, third))| any | is_stop(*byte, *next, *third, &ends))
 }
 
+/// Whether a mark or a `%` is encoded here.
+fn is_encoded_at(bytes: &[u8], at: usize) -> bool {
+    matches!(
+        bytes.get(at..),
+        Some(
+            [b'%', b'2', b'f' | b'F' | b'3' | b'5', ..]
+                | [b'%', b'3', b'f' | b'F' | b'b' | b'B', ..]
+                | [b'%', b'5', b'c' | b'C', ..]
+        )
+    )
+}
+
 /// Whether a stop begins with these bytes.
 #[inline]
 #[expect(clippy::needless_bitwise_bool, reason = "branches would keep it from being vectorized")]
@@ -392,13 +404,15 @@ fn is_stop(byte: u8, next: u8, third: u8, ends: impl Fn(u8) -> bool) -> bool {
 }
 
 /// The byte behind a `%`, however often it was encoded; no other digits than these begin our marks.
-#[inline]
+#[cold]
 fn unwrapped(bytes: &[u8], at: usize) -> (u8, usize) {
     if !matches!(bytes.get(at + 1), Some(b'2' | b'3' | b'5')) {
         return (b'%', 1);
     }
     let mut digits = bytes.get(at + 1..).unwrap_or_default();
-    while let Some((b"25252525", behind)) = digits.split_first_chunk() {
+    while let Some((block, behind)) = digits.split_first_chunk::<8>()
+        && u64::from_be_bytes(*block) == u64::from_be_bytes(*b"25252525")
+    {
         digits = behind;
     }
     while let [b'2', b'5', behind @ ..] = digits {
