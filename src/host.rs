@@ -172,8 +172,8 @@ impl<'a> Leading<'a> {
 
 /// Whether what it names stands in it, at its very beginning: no user info, no other spelling.
 fn is_literal(authority: &[u8]) -> bool {
-    let literal = |byte: &u8| PLACE[usize::from(*byte)] != OUTSIDE;
-    authority.len() <= LONGEST && authority.iter().all(literal)
+    authority.len() <= LONGEST
+        && authority.iter().fold(0, |all, byte| all | PLACE[usize::from(*byte)]) < OUTSIDE
 }
 
 impl<'a> Name<'a> {
@@ -314,10 +314,10 @@ impl Found {
         let name = bytes.get(..reach)?;
         let name = name.strip_suffix(b".").unwrap_or(name);
         let Looks { has_upper, has_double } = Looks::of(name)?;
-        let has_empty = has_double && name.split(is_dot).any(<[u8]>::is_empty);
+        let has_empty = has_double && name.split(|byte| is_dot(*byte)).any(<[u8]>::is_empty);
         (!has_empty && has_short_labels(name)).then(|| Self {
             len: name.len(),
-            last_label: scan::last(name, |byte| is_dot(&byte)),
+            last_label: scan::last(name, is_dot),
             reach,
             is_lower: !has_upper,
             has_punycode: has_double && has_punycode(name),
@@ -382,7 +382,7 @@ fn has_double(block: &[u8; BLOCK], following: &[u8; BLOCK]) -> bool {
 /// Whether every label has at most 63 bytes: none is cut where the last dot within 64 is taken.
 fn has_short_labels(mut name: &[u8]) -> bool {
     while let Some(reach) = name.get(..=LONGEST_LABEL) {
-        let label = scan::last(reach, |byte| is_dot(&byte));
+        let label = scan::last(reach, is_dot);
         name = name.get(label..).filter(|_| label > 0).unwrap_or_default();
         if label == 0 {
             return false;
@@ -393,13 +393,13 @@ fn has_short_labels(mut name: &[u8]) -> bool {
 
 #[cold]
 fn has_punycode(name: &[u8]) -> bool {
-    name.split(is_dot).any(|label| {
+    name.split(|byte| is_dot(*byte)).any(|label| {
         label.first_chunk::<4>().is_some_and(|start| start.eq_ignore_ascii_case(b"xn--"))
     })
 }
 
-const fn is_dot(byte: &u8) -> bool {
-    *byte == b'.'
+const fn is_dot(byte: u8) -> bool {
+    byte == b'.'
 }
 
 #[expect(clippy::needless_bitwise_bool, reason = "branches would keep it from being vectorized")]
@@ -436,9 +436,10 @@ const HYPHEN: u8 = 4;
 const X_HYPHEN: u8 = X | HYPHEN;
 const MOST_INSIDE: u8 = 7;
 const BETWEEN: u8 = 8;
-const OUTSIDE: u8 = 9;
 /// The port of an authority begins.
-const BEHIND: u8 = 10;
+const BEHIND: u8 = 16;
+/// Above all the others together.
+const OUTSIDE: u8 = 32;
 
 /// All that browsers take for an IPv4 address: one to four parts, decimal, octal or hexadecimal, of
 /// which the last fills the bytes that are left.
@@ -467,6 +468,7 @@ fn part(text: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn is_same(one: &str, other: &str) -> bool {
         let host = |text| Authority::parse(text).map(|authority| authority.host);
@@ -527,6 +529,62 @@ mod tests {
         ] {
             let site = Authority::parse(host).unwrap().host;
             assert_eq!(site.is_named_by(authority.as_bytes()), expected, "{host} {authority}");
+        }
+    }
+
+    /// What a name is by its definition.
+    fn found(text: &str) -> Option<(usize, usize, usize, bool, bool)> {
+        let is_part = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        let reach = text.find(|c| !is_part(c)).unwrap_or(text.len());
+        let name = text[..reach].strip_suffix('.').unwrap_or(&text[..reach]);
+        let labels: Vec<_> = name.split('.').collect();
+        let is_name = name.len() <= 253 && labels.iter().all(|one| (1..=63).contains(&one.len()));
+        let has_punycode = labels.iter().any(|one| one.to_ascii_lowercase().starts_with("xn--"));
+        let last_label = name.rfind('.').map_or(0, |dot| dot + 1);
+        is_name.then_some((
+            name.len(),
+            last_label,
+            reach,
+            name == name.to_lowercase(),
+            has_punycode,
+        ))
+    }
+
+    fn name_like() -> impl Strategy<Value = String> {
+        let parts =
+            ["a", "Bc", "x", "X", "1-", "--", "xn--", "Xn--", ".", "..", "_", "-", ":", "/", "é"];
+        let label = proptest::sample::select(vec![
+            "a.",
+            "example.",
+            "long-label.",
+            "0123456789abcdef",
+            "xn--9ca.",
+            "x--.",
+            "Zz.",
+        ]);
+        let part = (proptest::sample::select(parts.to_vec()), 1..80_usize);
+        let labels = proptest::collection::vec(label, 0..60);
+        (
+            labels,
+            proptest::option::of(part),
+            proptest::collection::vec(proptest::sample::select(parts.to_vec()), 0..4),
+        )
+            .prop_map(|(labels, part, end)| {
+                let run = part.map_or(String::new(), |(part, count)| part.repeat(count));
+                labels.concat() + &run + &end.concat()
+            })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4000))]
+
+        #[test]
+        fn a_name_is_found_as_it_is_defined_however_long_it_is(text in name_like()) {
+            let all = |found: Found| {
+                (found.len, found.last_label, found.reach, found.is_lower, found.has_punycode)
+            };
+            prop_assert_eq!(Found::at_start(text.as_bytes()).map(all), found(&text));
+            prop_assert_eq!(Found::long(text.as_bytes()).map(all), found(&text));
         }
     }
 

@@ -324,8 +324,9 @@ impl Line {
 
 /// The six hexadecimal digits of a character's code, the last in the lowest byte.
 fn hex(code: u32) -> u64 {
-    let pair = |shift: u32| u64::from(HEX[usize::from((code >> shift) as u8)]);
-    pair(16) << 32 | pair(8) << 16 | pair(0)
+    let [low, middle, high, _] = code.to_le_bytes();
+    let pair = |byte: u8| u64::from(HEX[usize::from(byte)]);
+    pair(high) << 32 | pair(middle) << 16 | pair(low)
 }
 
 /// The two digits of every byte.
@@ -346,7 +347,7 @@ fn plain_run(raw: &str, room: usize) -> (usize, bool) {
     let (more, has_another) = plain_blocks::<16>(bytes.get(len..).unwrap_or_default());
     (len, has_quote) = (len + more, has_quote | has_another);
     for &byte in bytes.get(len..).unwrap_or_default().iter().take_while(|&&byte| is_plain(byte)) {
-        (len, has_quote) = (len + 1, has_quote | (byte == b'"'));
+        (len, has_quote) = (len + 1, has_quote || byte == b'"');
     }
     (len, has_quote)
 }
@@ -425,7 +426,8 @@ fn width(raw: &str, at: usize) -> Result<usize, u32> {
 }
 
 fn closer_look(raw: &str, at: usize, lead: u8) -> Result<usize, u32> {
-    let inner = |place| u32::from(raw.as_bytes().get(at + place).copied().unwrap_or_default() & 0x3f);
+    let inner =
+        |place| u32::from(raw.as_bytes().get(at + place).copied().unwrap_or_default() & 0x3f);
     let first = |bits: u32| u32::from(lead) & ((1 << bits) - 1);
     let (code, width) = match lead {
         0..0x80 => (u32::from(lead), 1),

@@ -215,7 +215,12 @@ fn with_path(mut draft: Draft, rest: &[u8]) -> Text {
 /// Of ASCII no more is read than a text can have.
 fn path_len(rest: &[u8]) -> usize {
     let read = rest.get(..LONGEST).filter(|read| scan::is_ascii(read)).unwrap_or(rest);
-    scan::first_far(read, |byte| (byte == b'?') | (byte == b'#'))
+    scan::first_far(read, ends_path)
+}
+
+#[allow(clippy::needless_bitwise_bool, reason = "branches would keep it from being vectorized")]
+const fn ends_path(byte: u8) -> bool {
+    (byte == b'?') | (byte == b'#')
 }
 
 fn beginning(text: &[u8], len: usize) -> &str {
@@ -334,11 +339,7 @@ fn until(text: &str, ends: impl Fn(u8) -> bool) -> (&str, Option<u8>, &str) {
 }
 
 /// The next byte that is a stop or stands for one, or for a `%`: where it begins, the byte, its length.
-fn next_stop(
-    bytes: &[u8],
-    mut at: usize,
-    ends: impl Fn(u8) -> bool,
-) -> Option<(usize, u8, usize)> {
+fn next_stop(bytes: &[u8], mut at: usize, ends: impl Fn(u8) -> bool) -> Option<(usize, u8, usize)> {
     if let Some((byte, len)) = stop(bytes, at, &ends) {
         return Some((at, byte, len));
     }
@@ -860,6 +861,17 @@ mod tests {
         }
         for raw in ["", "users/M", "M", "**", "http://h/M", "?M"] {
             assert_eq!(path(raw, 9), None, "{raw}");
+        }
+    }
+
+    #[test]
+    fn an_origin_is_whole_or_not_there() {
+        for len in 200..=254 {
+            let name = "a.".repeat(len / 2) + &"b".repeat(len % 2 + 1);
+            let origin = format!("https://{name}");
+            let expected = if name.len() <= LONGEST_NAME { &origin } else { "other" };
+            assert_eq!(from(&format!("{origin}/M")), expected);
+            assert_eq!(from(&format!("HTTPS://{}?M", name.to_uppercase())), expected);
         }
     }
 
