@@ -11,54 +11,120 @@ pub(super) const NEWEST: u16 = 999;
 
 /// Hands each word that says something to `note`, with the text behind it, from left to right.
 pub(super) fn read(text: &[u8], mut note: impl FnMut(Sign, &[u8])) {
-    let (mut last, mut rest) =
-        text.strip_prefix(b"Mozilla/5.0 (").map_or((0, text), |rest| (key("mozilla"), rest));
+    let (mut last, mut at) =
+        if text.starts_with(START) { (key("mozilla"), START.len()) } else { (0, 0) };
     for _ in 0..MOST {
-        let (word, after) = fold(skip(rest));
-        if word == 0 {
-            return;
-        }
+        let Some(start) = next_letter(text, at) else { return };
+        let (word, end) = fold(text, start);
+        let after = text.get(end..).unwrap_or_default();
         if let Some(sign) = sign(last, word, after) {
             note(sign, after);
         }
-        (last, rest) = (word, after.strip_prefix(BOAST).unwrap_or(after));
+        last = word;
+        at = if after.starts_with(BOAST) { end + BOAST.len() } else { end };
     }
 }
 
 /// The words that are heard; one text in ten thousand has more.
 const MOST: usize = 40;
 
+const START: &[u8] = b"Mozilla/5.0 (";
+
 /// What nearly every browser says and none means.
 const BOAST: &[u8] = b"/537.36 (KHTML, like Gecko) ";
 
-const fn skip(mut text: &[u8]) -> &[u8] {
-    while let [byte, rest @ ..] = text {
-        if byte.is_ascii_alphabetic() {
-            break;
+/// Where the first letter stands, not before `at`.
+fn next_letter(text: &[u8], mut at: usize) -> Option<usize> {
+    while at < text.len() {
+        let letters = letters(eight(text, at));
+        if letters != 0 {
+            return Some(at + first(letters));
         }
-        text = rest;
+        at += 8;
     }
-    text
+    None
 }
 
-/// The word that a text begins with, the last sixteen letters of it, in lower case, and the text after it.
+/// The word that begins at `start`, the last sixteen letters of it, in lower case, and where it ends.
 ///
-/// The last letter stands lowest, as if the word were a number to the base of 256.
-const fn fold(mut text: &[u8]) -> (u128, &[u8]) {
-    let mut word = 0;
-    while let [letter, rest @ ..] = text {
-        let lower = *letter | 0x20;
-        if !lower.is_ascii_lowercase() {
-            break;
-        }
-        word = word << 8 | lower as u128;
-        text = rest;
+/// The first of the letters stands lowest.
+fn fold(text: &[u8], start: usize) -> (u128, usize) {
+    let (low, len) = run(text, start);
+    if len < 8 {
+        return (low.into(), start + len);
     }
-    (word, text)
+    let (high, more) = run(text, start + 8);
+    let word = u128::from(high) << 64 | u128::from(low);
+    if more < 8 { (word, start + 8 + more) } else { fold_on(word, text, start + 16) }
 }
 
+#[cold]
+fn fold_on(mut word: u128, text: &[u8], mut at: usize) -> (u128, usize) {
+    loop {
+        let (letters, len) = run(text, at);
+        if len == 0 {
+            return (word, at);
+        }
+        word = shifted(word, len) | u128::from(letters) << (128 - 8 * len);
+        at += len;
+    }
+}
+
+fn shifted(word: u128, letters: usize) -> u128 {
+    word >> (8 * letters)
+}
+
+/// Up to eight letters that begin at `at`, in lower case, and how many they are.
+fn run(text: &[u8], at: usize) -> (u64, usize) {
+    let bytes = eight(text, at);
+    let others = letters(bytes) ^ EVERY_TOP;
+    let lower = bytes | 0x2020_2020_2020_2020;
+    if others == 0 {
+        return (lower, 8);
+    }
+    // All bits below the first byte that is no letter.
+    let len = first(others);
+    (lower & !(u64::MAX << (8 * len)), len)
+}
+
+/// The eight bytes at `at`, the first one lowest; zeros stand for those that the text does not have.
+fn eight(text: &[u8], at: usize) -> u64 {
+    let rest = text.get(at..).unwrap_or_default();
+    match rest.first_chunk() {
+        Some(bytes) => u64::from_le_bytes(*bytes),
+        None => rest.iter().rev().fold(0, |bytes, byte| bytes << 8 | u64::from(*byte)),
+    }
+}
+
+const EVERY_TOP: u64 = 0x8080_8080_8080_8080;
+
+/// The top bit of each byte that is a letter of ASCII.
+const fn letters(bytes: u64) -> u64 {
+    const EVERY: u64 = 0x0101_0101_0101_0101;
+    let lower = bytes | (EVERY * 0x20);
+    let seven = lower & !EVERY_TOP;
+    let from_a = seven + EVERY * (0x80 - b'a' as u64);
+    let behind_z = seven + EVERY * (0x7f - b'z' as u64);
+    from_a & !behind_z & !lower & EVERY_TOP
+}
+
+/// In which byte the lowest bit is.
+const fn first(bits: u64) -> usize {
+    bits.trailing_zeros() as usize / 8
+}
+
+/// A word as texts are folded into: the last sixteen letters, the first one lowest.
 pub(super) const fn key(word: &str) -> u128 {
-    fold(word.as_bytes()).0
+    let (mut letters, mut word, mut len) = (word.as_bytes(), 0, 0);
+    while let [letter, rest @ ..] = letters {
+        if len == 16 {
+            word >>= 8;
+            len -= 1;
+        }
+        word |= (*letter as u128) << (8 * len);
+        (letters, len) = (rest, len + 1);
+    }
+    word
 }
 
 const LIKE: u128 = key("like");
@@ -126,15 +192,16 @@ const fn slot(word: u128) -> usize {
 
 /// Robots that nobody listed end as robots call themselves; CUBOT makes phones.
 fn is_robotic(word: u128) -> bool {
-    let [last, ..] = word.to_le_bytes();
+    let end = word << (word.leading_zeros() & !7);
+    let [.., last] = end.to_le_bytes();
     LAST_LETTERS & bit(last) != 0
         && word != CUBOT
-        && ROBOTIC.iter().any(|(mask, end)| word & mask == *end)
+        && ROBOTIC.iter().any(|(mask, robotic)| end & mask == *robotic)
 }
 
 const CUBOT: u128 = key("cubot");
 
-/// Each end of a word, and the mask that leaves as much of a word.
+/// Each end of a word, highest as it is there, and the mask that leaves as much of a word.
 const ROBOTIC: [(u128, u128); 12] = [
     ending("bot"),
     ending("bots"),
@@ -153,7 +220,8 @@ const ROBOTIC: [(u128, u128); 12] = [
 const LAST_LETTERS: u32 = bit(b't') | bit(b's') | bit(b'r') | bit(b'l') | bit(b'p') | bit(b'g');
 
 const fn ending(text: &str) -> (u128, u128) {
-    (!(u128::MAX << (8 * text.len())), key(text))
+    let above = 128 - 8 * text.len();
+    (u128::MAX << above, key(text) << above)
 }
 
 const fn bit(letter: u8) -> u32 {
