@@ -7,6 +7,7 @@
 //! It finds neither models, nor minor versions, nor bots that pose as browsers.
 
 mod hints;
+mod letters;
 mod vocabulary;
 mod words;
 

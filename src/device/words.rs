@@ -4,6 +4,7 @@
 //! number. It is folded into an integer and looked up in a table that is laid out at compile time: one
 //! look a word, no allocation, no regular expression. Nothing of a word is kept.
 
+use super::letters::{Words, key};
 use super::vocabulary::{Entry, OTHER_BOT, Sign, VOCABULARY};
 
 /// Versions above are nobody's: they are absent, so that the number cannot carry a message.
@@ -11,17 +12,19 @@ pub(super) const NEWEST: u16 = 999;
 
 /// Hands each word that says something to `note`, with the text behind it, from left to right.
 pub(super) fn read(text: &[u8], mut note: impl FnMut(Sign, &[u8])) {
-    let (mut last, mut at) =
+    let (mut last, start) =
         if text.starts_with(START) { (key("mozilla"), START.len()) } else { (0, 0) };
+    let mut words = Words::behind(text, start);
     for _ in 0..MOST {
-        let Some(start) = next_letter(text, at) else { return };
-        let (word, end) = fold(text, start);
+        let Some((word, end)) = words.next() else { return };
         let after = text.get(end..).unwrap_or_default();
         if let Some(sign) = sign(last, word, after) {
             note(sign, after);
         }
         last = word;
-        at = if after.starts_with(BOAST) { end + BOAST.len() } else { end };
+        if after.starts_with(BOAST) {
+            words.skip_to(end + BOAST.len());
+        }
     }
 }
 
@@ -32,100 +35,6 @@ const START: &[u8] = b"Mozilla/5.0 (";
 
 /// What nearly every browser says and none means.
 const BOAST: &[u8] = b"/537.36 (KHTML, like Gecko) ";
-
-/// Where the first letter stands, not before `at`.
-fn next_letter(text: &[u8], mut at: usize) -> Option<usize> {
-    while at < text.len() {
-        let letters = letters(eight(text, at));
-        if letters != 0 {
-            return Some(at + first(letters));
-        }
-        at += 8;
-    }
-    None
-}
-
-/// The word that begins at `start`, the last sixteen letters of it, in lower case, and where it ends.
-///
-/// The first of the letters stands lowest.
-fn fold(text: &[u8], start: usize) -> (u128, usize) {
-    let (low, len) = run(text, start);
-    if len < 8 {
-        return (low.into(), start + len);
-    }
-    let (high, more) = run(text, start + 8);
-    let word = u128::from(high) << 64 | u128::from(low);
-    if more < 8 { (word, start + 8 + more) } else { fold_on(word, text, start + 16) }
-}
-
-#[cold]
-fn fold_on(mut word: u128, text: &[u8], mut at: usize) -> (u128, usize) {
-    loop {
-        let (letters, len) = run(text, at);
-        if len == 0 {
-            return (word, at);
-        }
-        word = shifted(word, len) | u128::from(letters) << (128 - 8 * len);
-        at += len;
-    }
-}
-
-fn shifted(word: u128, letters: usize) -> u128 {
-    word >> (8 * letters)
-}
-
-/// Up to eight letters that begin at `at`, in lower case, and how many they are.
-fn run(text: &[u8], at: usize) -> (u64, usize) {
-    let bytes = eight(text, at);
-    let others = letters(bytes) ^ EVERY_TOP;
-    let lower = bytes | 0x2020_2020_2020_2020;
-    if others == 0 {
-        return (lower, 8);
-    }
-    // All bits below the first byte that is no letter.
-    let len = first(others);
-    (lower & !(u64::MAX << (8 * len)), len)
-}
-
-/// The eight bytes at `at`, the first one lowest; zeros stand for those that the text does not have.
-fn eight(text: &[u8], at: usize) -> u64 {
-    let rest = text.get(at..).unwrap_or_default();
-    match rest.first_chunk() {
-        Some(bytes) => u64::from_le_bytes(*bytes),
-        None => rest.iter().rev().fold(0, |bytes, byte| bytes << 8 | u64::from(*byte)),
-    }
-}
-
-const EVERY_TOP: u64 = 0x8080_8080_8080_8080;
-
-/// The top bit of each byte that is a letter of ASCII.
-const fn letters(bytes: u64) -> u64 {
-    const EVERY: u64 = 0x0101_0101_0101_0101;
-    let lower = bytes | (EVERY * 0x20);
-    let seven = lower & !EVERY_TOP;
-    let from_a = seven + EVERY * (0x80 - b'a' as u64);
-    let behind_z = seven + EVERY * (0x7f - b'z' as u64);
-    from_a & !behind_z & !lower & EVERY_TOP
-}
-
-/// In which byte the lowest bit is.
-const fn first(bits: u64) -> usize {
-    bits.trailing_zeros() as usize / 8
-}
-
-/// A word as texts are folded into: the last sixteen letters, the first one lowest.
-pub(super) const fn key(word: &str) -> u128 {
-    let (mut letters, mut word, mut len) = (word.as_bytes(), 0, 0);
-    while let [letter, rest @ ..] = letters {
-        if len == 16 {
-            word >>= 8;
-            len -= 1;
-        }
-        word |= (*letter as u128) << (8 * len);
-        (letters, len) = (rest, len + 1);
-    }
-    word
-}
 
 const LIKE: u128 = key("like");
 
