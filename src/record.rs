@@ -1,10 +1,11 @@
 //! One exchange: captured and reduced at the start, emitted when dropped.
 //!
-//! The ONLY reader of raw requests and responses, with `record/raw.rs`. A record starts as "aborted" and is told
+//! The ONLY reader of raw requests and responses, with `record/raw.rs` and `record/headers.rs`. A record starts as "aborted" and is told
 //! better, so that whatever ends the exchange ends in the same drop (`exchange.rs`): exactly one
 //! record. Only reduced values are kept across an await.
 #![expect(clippy::disallowed_methods, reason = "the one place that reads raw requests")]
 
+mod headers;
 mod raw;
 
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::Body;
 
 use crate::app::{ErrorCode, LogFields};
-use crate::device::{Device, classify};
+use crate::device::Device;
 use crate::keys::Current;
 use crate::plan::Plan;
 use crate::pseudonym::Pseudonym;
@@ -23,7 +24,7 @@ use crate::text::Text;
 use crate::timestamp;
 pub(crate) use raw::Template;
 use raw::{
-    Capture, announced, consented, hints, is_grpc, method, respected, scheme, template, version,
+    Capture, announced, consented, is_grpc, method, respected, scheme, template, version,
 };
 
 /// What is known of an exchange; the default is what is known of none.
@@ -114,9 +115,6 @@ impl Record {
         if needs.route {
             self.route = template(request.extensions());
         }
-        if needs.device {
-            self.device = classify(hints(request.headers()));
-        }
         if needs.scheme {
             self.scheme = scheme(request);
         }
@@ -138,6 +136,9 @@ impl Record {
         let capture = Capture::of(plan, request, now);
         for reduction in &plan.reductions {
             self.reduced.push(capture.reduce(reduction));
+        }
+        if plan.needs.device {
+            self.device = capture.device();
         }
         capture.epoch
     }

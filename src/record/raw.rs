@@ -7,13 +7,14 @@
 use std::net::IpAddr;
 use std::time::SystemTime;
 
-use http::header::{ACCEPT_LANGUAGE, CONTENT_LENGTH, CONTENT_TYPE, HOST, REFERER, USER_AGENT};
-use http::{HeaderMap, HeaderName, Method, Request, Version};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderMap, Method, Request, Version};
 
 use super::Reduced;
+use super::headers::Headers;
 use crate::app::{Consent, PeerAddr, Route};
 use crate::client::truncate;
-use crate::device::Hints;
+use crate::device::{Device, classify};
 use crate::field::{Path, Referer};
 use crate::keys::Current;
 use crate::plan::{Plan, Reduction};
@@ -24,7 +25,7 @@ use crate::{address, host, language, url};
 
 /// The parts of a request that reductions need more than once.
 pub(super) struct Capture<'r> {
-    headers: &'r HeaderMap,
+    headers: Headers<'r>,
     uri: &'r http::Uri,
     host: Option<&'r [u8]>,
     client: Option<IpAddr>,
@@ -33,10 +34,11 @@ pub(super) struct Capture<'r> {
 
 impl<'r> Capture<'r> {
     pub(super) fn of<B>(plan: &Plan, request: &'r Request<B>, now: SystemTime) -> Self {
+        let headers = Headers::of(request.headers(), plan.needs.device);
         Self {
-            headers: request.headers(),
+            host: plan.needs.host.then(|| asked(request.uri(), &headers)).flatten(),
+            headers,
             uri: request.uri(),
-            host: plan.needs.host.then(|| asked(request)).flatten(),
             client: plan.needs.client.then(|| client(plan, request)).flatten(),
             epoch: plan.epoch(now),
         }
@@ -63,9 +65,9 @@ impl<'r> Capture<'r> {
                 Some(Reduced::Text(Text::new(host::host(asked, allow).word(allow))))
             }
             Reduction::Referer(referer) => self.referer(referer).map(Reduced::Text),
-            Reduction::UserAgent => Text::from_utf8(self.header(USER_AGENT)?).map(Reduced::Text),
+            Reduction::UserAgent => Text::from_utf8(self.headers.user_agent()?).map(Reduced::Text),
             Reduction::Language(allow) => {
-                let language = language::language(self.header(ACCEPT_LANGUAGE)?, allow)?;
+                let language = language::language(self.headers.accept_language()?, allow)?;
                 Some(Reduced::Text(Text::new(language.word(allow))))
             }
         }
@@ -82,7 +84,7 @@ impl<'r> Capture<'r> {
     }
 
     fn referer(&self, referer: &Referer) -> Option<Text> {
-        let value = self.header(REFERER)?;
+        let value = self.headers.referer()?;
         match referer {
             Referer::Origin => url::origin(value, self.host),
             Referer::Relation => url::relation(value, self.host).map(Text::fixed),
@@ -90,8 +92,9 @@ impl<'r> Capture<'r> {
         }
     }
 
-    fn header(&self, name: HeaderName) -> Option<&'r [u8]> {
-        self.headers.get(name).map(http::HeaderValue::as_bytes)
+    #[inline(never)]
+    pub(super) fn device(&self) -> Option<Device> {
+        classify(self.headers.hints())
     }
 }
 
@@ -160,9 +163,9 @@ impl Template {
 }
 
 /// The host that was asked for: `:authority` or an absolute target, else `Host`.
-fn asked<B>(request: &Request<B>) -> Option<&[u8]> {
-    let target = request.uri().authority().map(|target| target.as_str().as_bytes());
-    target.or_else(|| request.headers().get(HOST).map(http::HeaderValue::as_bytes))
+fn asked<'r>(uri: &'r http::Uri, headers: &Headers<'r>) -> Option<&'r [u8]> {
+    let target = uri.authority().map(|target| target.as_str().as_bytes());
+    target.or_else(|| headers.host())
 }
 
 /// A server that knows its scheme puts it into the extensions; a target is only the client's word.
@@ -184,20 +187,6 @@ pub(super) const fn version(version: Version) -> Option<&'static str> {
 
 pub(super) fn announced(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.trim().parse().ok()
-}
-
-static BRANDS: HeaderName = HeaderName::from_static("sec-ch-ua");
-static MOBILE: HeaderName = HeaderName::from_static("sec-ch-ua-mobile");
-static PLATFORM: HeaderName = HeaderName::from_static("sec-ch-ua-platform");
-
-pub(super) fn hints(headers: &HeaderMap) -> Hints<'_> {
-    let value = |name: &HeaderName| headers.get(name).map(http::HeaderValue::as_bytes);
-    Hints {
-        user_agent: value(&USER_AGENT),
-        brands: value(&BRANDS),
-        mobile: value(&MOBILE),
-        platform: value(&PLATFORM),
-    }
 }
 
 pub(super) fn is_grpc(headers: &HeaderMap) -> bool {
