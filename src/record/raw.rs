@@ -21,7 +21,7 @@ use crate::plan::{Plan, Reduction};
 #[cfg(feature = "axum")]
 use crate::text;
 use crate::text::Text;
-use crate::{address, host, language, url};
+use crate::{address, language, url};
 
 /// The parts of a request that reductions need more than once.
 pub(super) struct Capture<'r> {
@@ -60,15 +60,13 @@ impl<'r> Capture<'r> {
             }
             Reduction::Path(path) => self.path(path).map(Reduced::Text),
             Reduction::Query(allow) => url::query(self.uri.query()?, allow).map(Reduced::Text),
-            Reduction::Host(allow) => {
-                let asked = host::visible(self.host?)?;
-                Some(Reduced::Text(Text::new(host::host(asked, allow).word(allow))))
-            }
+            Reduction::Host(hosts) => hosts.text(self.host?).map(Reduced::Text),
             Reduction::Referer(referer) => self.referer(referer).map(Reduced::Text),
             Reduction::UserAgent => Text::from_utf8(self.headers.user_agent()?).map(Reduced::Text),
             Reduction::Language(allow) => {
-                let language = language::language(self.headers.accept_language()?, allow)?;
-                Some(Reduced::Text(Text::new(language.word(allow))))
+                let accept = self.headers.accept_language()?;
+                let language = language::language(accept, allow.words())?;
+                Some(Reduced::Text(allow.text(language)))
             }
         }
     }
