@@ -197,7 +197,7 @@ impl AppField {
             AppTreatment::Keep => keep(value),
             AppTreatment::Pseudonymize => match epoch {
                 Some(epoch) => {
-                    AppValue::Pseudonym(epoch.value(&self.name, plain(value).as_bytes()))
+                    AppValue::Text(epoch.value(&self.name, plain(value).as_bytes()).written())
                 }
                 None => AppValue::Absent,
             },
@@ -301,7 +301,9 @@ impl Draft {
             Field::UserAgentOs => self.device(Step::AgentOs),
             Field::DeviceType => self.device(Step::DeviceType),
             Field::UserAgentOriginal { .. } => self.reduced(Reduction::UserAgent),
-            Field::BrowserLanguage { allow } => self.reduced(Reduction::Language(Words::new(allow))),
+            Field::BrowserLanguage { allow } => {
+                self.reduced(Reduction::Language(Words::new(allow)))
+            }
             Field::RequestDuration { precision } => {
                 self.needs.duration = true;
                 Step::Duration(u32::try_from(precision.as_millis()).unwrap_or(u32::MAX))

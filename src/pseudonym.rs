@@ -6,6 +6,7 @@
 #![expect(clippy::indexing_slicing, reason = "buffers are as long as their parts")]
 
 use crate::key_error::Fault;
+use crate::text::Text;
 use hmac::digest::FixedOutput;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -145,6 +146,12 @@ impl Pseudonym {
         number[20] = b'.';
         let start = decimal(self.epoch, &mut number[..20]);
         std::str::from_utf8(&buffer[start..]).unwrap_or_default()
+    }
+
+    pub(crate) fn written(&self) -> Text {
+        let mut buffer = [0; Self::LENGTH];
+        let text = self.text(&mut buffer);
+        Text::word(text).unwrap_or_else(|| Text::new(text))
     }
 }
 

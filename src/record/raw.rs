@@ -10,7 +10,6 @@ use std::time::SystemTime;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, Method, Request, Version};
 
-use super::Reduced;
 use super::headers::Headers;
 use crate::app::{Consent, PeerAddr, Route};
 use crate::client::truncate;
@@ -44,29 +43,23 @@ impl<'r> Capture<'r> {
         }
     }
 
-    pub(super) fn reduce(&self, reduction: &Reduction) -> Reduced {
-        self.try_reduce(reduction).unwrap_or(Reduced::Absent)
-    }
-
-    #[inline]
-    fn try_reduce(&self, reduction: &Reduction) -> Option<Reduced> {
+    pub(super) fn reduce(&self, reduction: &Reduction) -> Option<Text> {
         match reduction {
             Reduction::Address { ipv4, ipv6 } => {
-                Some(Reduced::Text(address::text(truncate(self.client?, *ipv4, *ipv6))))
+                Some(address::text(truncate(self.client?, *ipv4, *ipv6)))
             }
             Reduction::Pseudonym { ipv6 } => {
-                let pseudonym = self.epoch.as_ref()?.address("client.address", self.client?, *ipv6);
-                Some(Reduced::Pseudonym(pseudonym))
+                let epoch = self.epoch.as_ref()?;
+                Some(epoch.address("client.address", self.client?, *ipv6).written())
             }
-            Reduction::Path(path) => self.path(path).map(Reduced::Text),
-            Reduction::Query(allow) => url::query(self.uri.query()?, allow).map(Reduced::Text),
-            Reduction::Host(hosts) => hosts.text(self.host?).map(Reduced::Text),
-            Reduction::Referer(referer) => self.referer(referer).map(Reduced::Text),
-            Reduction::UserAgent => Text::from_utf8(self.headers.user_agent()?).map(Reduced::Text),
+            Reduction::Path(path) => self.path(path),
+            Reduction::Query(allow) => url::query(self.uri.query()?, allow),
+            Reduction::Host(hosts) => hosts.text(self.host?),
+            Reduction::Referer(referer) => self.referer(referer),
+            Reduction::UserAgent => Text::from_utf8(self.headers.user_agent()?),
             Reduction::Language(allow) => {
                 let accept = self.headers.accept_language()?;
-                let language = language::language(accept, allow.words())?;
-                Some(Reduced::Text(allow.text(language)))
+                Some(allow.text(language::language(accept, allow.words())?))
             }
         }
     }
