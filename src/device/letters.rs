@@ -20,9 +20,10 @@ const WINDOW: usize = 64;
 const LETTERS: usize = 16;
 
 impl<'a> Words<'a> {
+    #[inline]
     pub(super) fn behind(text: &'a [u8], at: usize) -> Self {
         let mut words = Self { text, at, window: [0; _], left: 0 };
-        words.look_at(at);
+        words.look();
         words
     }
 
@@ -37,21 +38,22 @@ impl<'a> Words<'a> {
         }
     }
 
+    #[inline(never)]
     fn look_at(&mut self, at: usize) {
-        let rest = self.text.get(at..).unwrap_or_default();
-        match rest.first_chunk() {
-            Some(window) => self.window = *window,
-            None => self.look_at_end(rest),
-        }
         self.at = at;
-        self.left = self.window.first_chunk().map_or(0, letters);
+        self.window = [0; _];
+        self.look();
     }
 
-    fn look_at_end(&mut self, rest: &[u8]) {
-        self.window = [0; _];
+    /// Fills the window, which is empty.
+    #[inline]
+    fn look(&mut self) {
+        let rest = self.text.get(self.at..).unwrap_or_default();
+        let rest = rest.get(..self.window.len()).unwrap_or(rest);
         if let Some(place) = self.window.get_mut(..rest.len()) {
             place.copy_from_slice(rest);
         }
+        self.left = self.window.first_chunk().map_or(0, letters);
     }
 
     fn word(&self, start: usize, end: usize) -> u128 {

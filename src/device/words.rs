@@ -17,12 +17,16 @@ pub(super) fn read(text: &[u8], mut note: impl FnMut(Sign, &[u8])) {
     let mut words = Words::behind(text, start);
     for _ in 0..MOST {
         let Some((word, end)) = words.next() else { return };
-        let after = text.get(end..).unwrap_or_default();
-        if let Some(sign) = sign(last, word, after) {
+        let (before, after) = text.split_at_checked(end).unwrap_or_default();
+        let sign = match entry(word) {
+            Some(entry) => entry.sign(last, after),
+            None => ends_robotically(before).then(|| robotic(word)).flatten(),
+        };
+        if let Some(sign) = sign {
             note(sign, after);
         }
         last = word;
-        if after.starts_with(BOAST) {
+        if after.first() == Some(&b'/') && after.starts_with(BOAST) {
             words.skip_to(end + BOAST.len());
         }
     }
@@ -38,19 +42,19 @@ const BOAST: &[u8] = b"/537.36 (KHTML, like Gecko) ";
 
 const LIKE: u128 = key("like");
 
-fn sign(last: u128, word: u128, after: &[u8]) -> Option<Sign> {
-    let Some(entry) = entry(word) else {
-        return is_robotic(word).then_some(OTHER_BOT);
-    };
-    if last == LIKE {
-        return None;
-    }
-    if entry.last == Some(last) {
-        return Some(entry.paired);
-    }
-    match entry.only {
-        Some(only) => entry.alone.filter(|_| number(after) == Some(only)),
-        None => entry.alone.filter(|sign| !sign.is_glued(after)),
+impl Entry {
+    #[inline]
+    fn sign(&self, last: u128, after: &[u8]) -> Option<Sign> {
+        if last == LIKE {
+            return None;
+        }
+        if self.last == Some(last) {
+            return Some(self.paired);
+        }
+        match self.only {
+            Some(only) => self.alone.filter(|_| number(after) == Some(only)),
+            None => self.alone.filter(|sign| !sign.is_glued(after)),
+        }
     }
 }
 
@@ -99,13 +103,18 @@ const fn slot(word: u128) -> usize {
     (half.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 55) as usize
 }
 
+/// Whether robots call themselves by words with this last letter.
+#[inline]
+fn ends_robotically(text: &[u8]) -> bool {
+    text.last().is_some_and(|letter| LAST_LETTERS & bit(*letter) != 0)
+}
+
 /// Robots that nobody listed end as robots call themselves; CUBOT makes phones.
-fn is_robotic(word: u128) -> bool {
+#[inline(never)]
+fn robotic(word: u128) -> Option<Sign> {
     let end = word << (word.leading_zeros() & !7);
-    let [.., last] = end.to_le_bytes();
-    LAST_LETTERS & bit(last) != 0
-        && word != CUBOT
-        && ROBOTIC.iter().any(|(mask, robotic)| end & mask == *robotic)
+    let is_robotic = word != CUBOT && ROBOTIC.iter().any(|(mask, robotic)| end & mask == *robotic);
+    is_robotic.then_some(OTHER_BOT)
 }
 
 const CUBOT: u128 = key("cubot");
