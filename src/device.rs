@@ -261,6 +261,7 @@ impl Reading {
         reading
     }
 
+    #[inline(never)]
     fn note(&mut self, sign: Sign, after: &[u8]) {
         self.system = self.system.max(sign.system);
         self.kind = self.kind.max(sign.kind);
