@@ -86,20 +86,29 @@ impl<'r> Read<'r> {
     fn all(map: &'r HeaderMap) -> Self {
         let mut read = Self::default();
         for (name, value) in map {
-            if let Some(place) = read.place(name.as_str()) {
+            if let Some(place) = read.place(name) {
                 place.get_or_insert(value.as_bytes());
             }
         }
         read
     }
 
+    /// Names that `http` has a number for are told without their text.
     #[inline]
-    fn place(&mut self, name: &str) -> Option<&mut Option<&'r [u8]>> {
-        Some(match name {
-            "host" => &mut self.host,
-            "referer" => &mut self.referer,
-            "user-agent" => &mut self.hints.user_agent,
-            "accept-language" => &mut self.accept_language,
+    fn place(&mut self, name: &HeaderName) -> Option<&mut Option<&'r [u8]>> {
+        if *name == HOST {
+            return Some(&mut self.host);
+        }
+        if *name == REFERER {
+            return Some(&mut self.referer);
+        }
+        if *name == USER_AGENT {
+            return Some(&mut self.hints.user_agent);
+        }
+        if *name == ACCEPT_LANGUAGE {
+            return Some(&mut self.accept_language);
+        }
+        Some(match name.as_str() {
             "sec-ch-ua" => &mut self.hints.brands,
             "sec-ch-ua-mobile" => &mut self.hints.mobile,
             "sec-ch-ua-platform" => &mut self.hints.platform,
