@@ -80,8 +80,7 @@ impl Iterator for Words<'_> {
                 self.look_at(next);
                 continue;
             }
-            let behind = !(self.left | !(u64::MAX << start));
-            let end = behind.trailing_zeros() as usize;
+            let end = start + (!(self.left >> start)).trailing_zeros() as usize;
             if end < WINDOW {
                 self.left &= u64::MAX << end;
                 return Some((self.word(start, end), self.at + end));

@@ -77,9 +77,9 @@ const EMPTY: u8 = u8::MAX;
     clippy::cast_possible_truncation,
     reason = "fails the build, not a request"
 )]
-static SLOTS: [u8; 520] = {
+static SLOTS: [u8; 1032] = {
     assert!(VOCABULARY.len() < EMPTY as usize);
-    let mut slots = [EMPTY; 520];
+    let mut slots = [EMPTY; 1032];
     let mut at = 0;
     while at < VOCABULARY.len() {
         let mut slot = slot(VOCABULARY[at].word);
@@ -96,11 +96,11 @@ static SLOTS: [u8; 520] = {
     slots
 };
 
-/// A number below 512.
+/// A number below 1 024.
 #[allow(clippy::cast_possible_truncation, reason = "a hash")]
 const fn slot(word: u128) -> usize {
     let half = (word >> 64) as u64 ^ word as u64;
-    (half.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 55) as usize
+    (half.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54) as usize
 }
 
 /// Whether robots call themselves by words with this last letter.

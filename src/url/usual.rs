@@ -39,10 +39,11 @@ pub(super) fn query(query: &str, allow: &[impl AsRef<str>]) -> Result<Option<Tex
     let mut start = 0;
     while start <= query.len() {
         let (equals, end) = pair(query.as_bytes(), start)?;
-        let key = query.get(start..equals).unwrap_or_default();
-        if !key.is_empty() && allow.iter().any(|name| name.as_ref() == key) {
+        let key = query.as_bytes().get(start..equals).unwrap_or_default();
+        let declared = allow.iter().map(AsRef::as_ref).find(|name| name.as_bytes() == key);
+        if let Some(name) = declared.filter(|name| !name.is_empty()) {
             kept = match kept {
-                _ if is_secret(key) => return Err(Unusual),
+                _ if is_secret(name) => return Err(Unusual),
                 None => Some((start, end)),
                 Some((first, last)) if last + 1 == start => Some((first, end)),
                 Some(_) => return Err(Unusual),
