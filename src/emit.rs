@@ -43,7 +43,8 @@ fn event(plan: &Plan, record: &Record, log: &LogPlan, added: &[AppValue], outsid
         let emission = Emission { plan, record, log, added, outside, site, time, line };
         match log.steps.len() {
             ..=12 => emission.few::<12>(),
-            13..=32 => emission.few::<32>(),
+            13..=24 => emission.few::<24>(),
+            25..=32 => emission.few::<32>(),
             _ => emission.many(),
         }
     });
@@ -114,9 +115,9 @@ enum Part<'r> {
     Truth(bool),
 }
 
-impl<'r> Part<'r> {
+impl Part<'_> {
     #[inline]
-    fn lend<'p>(self, place: &'p mut Self) -> Option<&'p dyn Value> {
+    fn lend(self, place: &mut Self) -> Option<&dyn Value> {
         *place = self;
         match place {
             Self::Absent => None,
@@ -152,10 +153,13 @@ impl<'r> Writer<'r, '_> {
         // Most are words, which are written in one place.
         let word = match step {
             Step::Timestamp => self.time,
-            Step::Reduced(at) => match record.reduced.get(at)?.as_ref()? {
-                text if text.is_word() => Some(text.as_str()),
-                text => return self.escaped(key, text.as_str()).lend(place),
-            },
+            Step::Reduced(at) => {
+                let text = record.reduced.get(at)?.as_ref()?;
+                match text.as_word() {
+                    None => return self.escaped(key, text.as_str()).lend(place),
+                    word => word,
+                }
+            }
             Step::Method => Some(record.method),
             Step::Route => match record.route.as_ref()? {
                 Template::Escaped(text) => return self.text(key, text).lend(place),
@@ -229,11 +233,11 @@ impl<'r> Writer<'r, '_> {
 
     #[cold]
     fn text(&mut self, key: &Key, text: &'r Text) -> Part<'r> {
-        if !text.is_word() {
+        let Some(word) = text.as_word() else {
             return self.escaped(key, text.as_str());
-        }
-        self.line.word(key, text.as_str());
-        Part::Text(text.as_str())
+        };
+        self.line.word(key, word);
+        Part::Text(word)
     }
 
     #[cold]

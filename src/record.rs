@@ -1,11 +1,10 @@
 //! One exchange: captured and reduced at the start, emitted when dropped.
 //!
-//! The ONLY reader of raw requests and responses, with `record/raw.rs` and `record/headers.rs`. A record starts as "aborted" and is told
+//! The ONLY reader of raw requests and responses, with `record/raw.rs`. A record starts as "aborted" and is told
 //! better, so that whatever ends the exchange ends in the same drop (`exchange.rs`): exactly one
 //! record. Only reduced values are kept across an await.
 #![expect(clippy::disallowed_methods, reason = "the one place that reads raw requests")]
 
-mod headers;
 mod raw;
 
 use std::sync::Arc;

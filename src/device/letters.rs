@@ -22,7 +22,7 @@ const LETTERS: usize = 16;
 impl<'a> Words<'a> {
     #[inline]
     pub(super) fn behind(text: &'a [u8], at: usize) -> Self {
-        let mut words = Self { text, at, window: [0; _], left: 0 };
+        let mut words = Self { text, at, window: [0; WINDOW + LETTERS], left: 0 };
         words.look();
         words
     }
@@ -41,7 +41,7 @@ impl<'a> Words<'a> {
     #[inline(never)]
     fn look_at(&mut self, at: usize) {
         self.at = at;
-        self.window = [0; _];
+        self.window = [0; WINDOW + LETTERS];
         self.look();
     }
 
@@ -59,8 +59,9 @@ impl<'a> Words<'a> {
     fn word(&self, start: usize, end: usize) -> u128 {
         let len = LETTERS.min(end - start);
         let letters = self.window.get(end - len..).and_then(<[u8]>::first_chunk);
-        let letters = u128::from_le_bytes(*letters.unwrap_or(&[0; _]));
-        (letters | u128::from_le_bytes([0x20; _])) & FIRST.get(len).copied().unwrap_or_default()
+        let letters = u128::from_le_bytes(*letters.unwrap_or(&[0; LETTERS]));
+        (letters | u128::from_le_bytes([0x20; LETTERS]))
+            & FIRST.get(len).copied().unwrap_or_default()
     }
 }
 
