@@ -80,6 +80,8 @@ impl<'e> Emission<'e> {
 
     fn send<'p>(&self, parts: &'p mut [Part<'e>], values: &mut [Option<&'p dyn Value>]) {
         self.write(parts, values);
+        // Whoever emits meanwhile gets another line.
+        let _used = self.line.buffer.borrow();
         self.outside.event(self.site, values, self.line);
     }
 

@@ -9,12 +9,15 @@ use crate::text::Text;
 /// A text has room for as much without heap.
 const LONGEST: usize = 48;
 
+/// What is much longer is seldom usual.
+const READ: usize = 128;
+
 /// Why a query is left to the general reader.
 pub(super) struct Unusual;
 
 /// The `depth` leading segments, of which there is at least one.
 pub(super) fn path(path: &str, depth: u8) -> Option<Text> {
-    let mut left = depth.checked_sub(1)?;
+    let mut left = depth.checked_sub(1).filter(|_| path.len() <= READ)?;
     let mut end = path.len();
     for (at, byte) in path.strip_prefix('/')?.bytes().take(LONGEST).enumerate() {
         match KINDS.get(usize::from(byte)) {
