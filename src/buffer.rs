@@ -25,6 +25,7 @@ impl Buffer {
         self.len = 0;
     }
 
+    #[cfg(any(feature = "json-lines", test))]
     pub(crate) fn written(&self) -> &[u8] {
         self.room.get(..self.len).unwrap_or_default()
     }
