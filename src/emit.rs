@@ -163,10 +163,13 @@ impl<'r> Writer<'r, '_> {
                 }
             }
             Step::Method => Some(record.method),
-            Step::Route => match record.route.as_ref()? {
-                Template::Escaped(text) => return self.text(key, text).lend(place),
-                template => Some(template.as_str()),
-            },
+            Step::Route => {
+                let route = record.route.as_ref()?;
+                if let Template::Escaped(text) = route {
+                    return self.text(key, text).lend(place);
+                }
+                Some(route.as_str())
+            }
             Step::Scheme => record.scheme,
             Step::Version => record.version,
             Step::Status(Status::Class) => record.status.and_then(class),
