@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::error::Error;
 use crate::event::outside_spans;
 use crate::plan::Plan;
-use crate::pseudonym::{Epoch, Pseudonym};
+use crate::pseudonym::Epoch;
 use crate::text::{self, Text};
 
 /// The peer's address, for servers without axum's `ConnectInfo`: put it into the request
@@ -265,5 +265,4 @@ pub(crate) enum AppValue {
     Unsigned(u64),
     Float(f64),
     Truth(bool),
-    Pseudonym(Pseudonym),
 }

@@ -7,6 +7,7 @@
 //! It finds neither models, nor minor versions, nor bots that pose as browsers.
 
 mod hints;
+mod letters;
 mod vocabulary;
 mod words;
 
@@ -260,6 +261,7 @@ impl Reading {
         reading
     }
 
+    #[inline(never)]
     fn note(&mut self, sign: Sign, after: &[u8]) {
         self.system = self.system.max(sign.system);
         self.kind = self.kind.max(sign.kind);

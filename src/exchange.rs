@@ -35,6 +35,7 @@ thread_local! {
 
 impl Exchange {
     /// The exchange that starts now, in which these logs are interested.
+    #[inline(never)]
     pub(crate) fn begin<B>(plan: &Arc<Plan>, logs: u32, request: &mut Request<B>) -> Self {
         let mut open = free().unwrap_or_default();
         if open.record.begin(plan, logs, request) {

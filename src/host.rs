@@ -5,7 +5,8 @@
 //! all. What is not such a name or an IP address is no host. User info never gets past this file.
 #![expect(clippy::indexing_slicing, reason = "a table of 256 is indexed by a byte")]
 
-use crate::listed::Listed;
+use crate::listed::{Listed, Words};
+use crate::text::Text;
 use crate::{percent, scan};
 use arrayvec::ArrayVec;
 use idna::AsciiDenyList;
@@ -18,6 +19,35 @@ const LONGEST_NAME: usize = 253;
 const LONGEST_LABEL: usize = 63;
 /// Longer than any in use, before and after; each byte costs some 100 instructions.
 const LONGEST_IDN: usize = 64;
+
+/// The hosts that are declared, and what each of them is written as when it is asked for as it is declared.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Hosts {
+    declared: Words,
+    asked: Box<[Option<Text>]>,
+}
+
+impl Hosts {
+    pub(crate) fn new(declared: &[String]) -> Self {
+        let words = Words::new(declared);
+        let asked = declared.iter().map(|host| written(host.as_bytes(), &words)).collect();
+        Self { declared: words, asked }
+    }
+
+    /// The declared host that a request asks for, or `_OTHER`; `None` when it asks for nothing visible.
+    pub(crate) fn text(&self, asked: &[u8]) -> Option<Text> {
+        let mut declared = self.declared.words().iter();
+        match declared.position(|host| host.as_bytes() == asked) {
+            Some(place) => self.asked.get(place)?.clone(),
+            None => written(asked, &self.declared),
+        }
+    }
+}
+
+fn written(asked: &[u8], declared: &Words) -> Option<Text> {
+    let listed = host(visible(asked)?, declared.words());
+    Some(declared.text(listed))
+}
 
 /// Which declared host a `Host` field or an `:authority` names; its port does not count.
 pub(crate) fn host(authority: &str, allow: &[impl AsRef<str>]) -> Listed {
@@ -740,6 +770,17 @@ mod tests {
             "_OTHER",
         ] {
             assert_eq!(written(other), "_OTHER", "{other}");
+        }
+    }
+
+    #[test]
+    fn a_host_as_it_is_declared_is_read_like_any_other() {
+        let allow = ["example.com", "EXAMPLE.com", "a..b", "::1", "[::1]", "é.example", "", "b:80"];
+        let hosts = Hosts::new(&allow.map(str::to_owned));
+        for asked in allow.iter().chain(&["example.com:80", "Example.com", "b", "\u{7f}"]) {
+            let expected =
+                visible(asked.as_bytes()).map(|asked| Text::new(host(asked, &allow).word(&allow)));
+            assert_eq!(hosts.text(asked.as_bytes()), expected, "{asked}");
         }
     }
 

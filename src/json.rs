@@ -6,21 +6,25 @@
 
 use std::io::Write as _;
 
+use arrayvec::ArrayVec;
+
 /// A field name as it stands in a line: `,"name":"`; the line's first comma becomes its brace.
 ///
 /// Copied whole and cut, a short one needs no call.
 pub(crate) struct Key {
-    short: [u8; 48],
+    short: [u8; Self::SHORT],
     len: usize,
     long: Box<[u8]>,
 }
 
 impl Key {
+    pub(crate) const SHORT: usize = 48;
+
     pub(crate) fn new(name: &str) -> Self {
         let mut text = b",\"".to_vec();
         escape(name, &mut text);
         text.extend_from_slice(b"\":\"");
-        let (mut short, len) = ([0; 48], text.len());
+        let (mut short, len) = ([0; Self::SHORT], text.len());
         match short.get_mut(..len) {
             Some(place) => {
                 place.copy_from_slice(&text);
@@ -30,24 +34,40 @@ impl Key {
         }
     }
 
-    /// The name, for a value that is no text.
-    #[inline]
-    pub(crate) fn name(&self, line: &mut Vec<u8>) {
-        self.append(line, self.len - 1);
-    }
-
     /// The name and the opening quote.
-    #[inline]
-    pub(crate) fn open(&self, line: &mut Vec<u8>) {
-        self.append(line, self.len);
+    pub(crate) fn text(&self) -> &[u8] {
+        if self.long.is_empty() {
+            self.short.get(..self.len).unwrap_or_default()
+        } else {
+            &self.long
+        }
     }
 
+    /// The name, for a value that is no text.
+    pub(crate) fn name(&self) -> &[u8] {
+        self.text().get(..self.len - 1).unwrap_or_default()
+    }
+
+    /// The name as far as it is short, and whatever follows.
     #[inline]
-    fn append(&self, line: &mut Vec<u8>, len: usize) {
-        let end = line.len() + len;
-        line.extend_from_slice(&self.short);
-        if !self.long.is_empty() {
-            line.truncate(end - len);
+    pub(crate) const fn short(&self) -> &[u8; Self::SHORT] {
+        &self.short
+    }
+
+    /// How long the whole name is, with the opening quote.
+    #[inline]
+    pub(crate) const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Appends the name, for a value that is no text.
+    #[cfg(feature = "json-lines")]
+    #[inline]
+    pub(crate) fn append_name(&self, line: &mut Vec<u8>) {
+        let end = line.len() + self.len - 1;
+        if self.long.is_empty() {
+            line.extend_from_slice(&self.short);
+        } else {
             line.extend_from_slice(&self.long);
         }
         line.truncate(end);
@@ -55,6 +75,7 @@ impl Key {
 }
 
 /// Ends the line, whose fields each began with a comma.
+#[cfg(feature = "json-lines")]
 pub(crate) fn close(line: &mut Vec<u8>) {
     match line.first_mut() {
         Some(comma) => *comma = b'{',
@@ -155,26 +176,28 @@ fn fixed(millionths: i64, buffer: &mut Vec<u8>) {
     }
 }
 
-/// Appends a number below 1 000, with leading zeros.
-pub(crate) fn three_digits(number: u16, line: &mut Vec<u8>) {
+/// A number below 1 000, with leading zeros.
+pub(crate) fn three_digits(number: u16) -> [u8; 3] {
     let digit = |number: u16| b'0' + u8::try_from(number % 10).unwrap_or(0);
-    line.extend_from_slice(&[digit(number / 100), digit(number / 10), digit(number)]);
+    [digit(number / 100), digit(number / 10), digit(number)]
 }
 
-/// Appends a count of thousandths as [`decimal`] would write it.
-pub(crate) fn thousandths(count: u32, line: &mut Vec<u8>) {
+/// A count of thousandths as [`decimal`] would write it.
+pub(crate) fn thousandths(count: u32) -> ArrayVec<u8, 11> {
     let (whole, part) = (count / 1000, count % 1000);
+    let mut text = ArrayVec::new();
     match u8::try_from(whole) {
-        Ok(digit @ ..10) => line.push(b'0' + digit),
-        _ => line.extend_from_slice(itoa::Buffer::new().format(whole).as_bytes()),
+        Ok(digit @ ..10) => text.push(b'0' + digit),
+        _ => text.extend(itoa::Buffer::new().format(whole).bytes()),
     }
     if part != 0 {
-        line.push(b'.');
-        three_digits(u16::try_from(part).unwrap_or(0), line);
-        while line.last() == Some(&b'0') {
-            line.pop();
+        text.push(b'.');
+        text.extend(three_digits(u16::try_from(part).unwrap_or(0)));
+        while text.last() == Some(&b'0') {
+            text.pop();
         }
     }
+    text
 }
 
 #[cold]
@@ -236,9 +259,8 @@ mod tests {
 
         #[test]
         fn thousandths_are_written_as_their_quotient_is(count: u32) {
-            let mut line = Vec::new();
-            thousandths(count, &mut line);
-            prop_assert_eq!(String::from_utf8(line).unwrap(), number(f64::from(count) / 1000.0));
+            let text = thousandths(count).to_vec();
+            prop_assert_eq!(String::from_utf8(text).unwrap(), number(f64::from(count) / 1000.0));
         }
 
         #[test]

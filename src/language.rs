@@ -5,7 +5,6 @@
 
 use crate::listed::Listed;
 use crate::scan;
-use std::str;
 
 const LONGEST: usize = 8 * 1024;
 /// The ranges that are read do not need more.
@@ -18,6 +17,44 @@ const LONGEST_RANGE: usize = 64;
 /// `None` when nothing is left over, when the value is longer than 8 KiB, or when one of the 16 ranges that
 /// are read breaks RFC 9110 §12.4.2 or RFC 4647 §2.1, or does not end within the first KiB.
 pub(crate) fn language(accept: &[u8], allow: &[impl AsRef<str>]) -> Option<Listed> {
+    let primary = usual(accept).or_else(|| general(accept))?;
+    Some(Listed::of(primary, allow))
+}
+
+/// The first language of what browsers usually send: that has no weight, and the others have tenths.
+fn usual(accept: &[u8]) -> Option<&[u8]> {
+    let (first, mut rest) = tag(accept.get(..accept.len().min(LONGEST_RANGE))?)?;
+    while let [b',', behind @ ..] = rest {
+        let (_, behind) = tag(behind.strip_prefix(b" ").unwrap_or(behind))?;
+        rest = behind_tenth(behind);
+    }
+    (rest.is_empty() && accept.len() <= LONGEST_RANGE).then_some(first)
+}
+
+/// The primary subtag that a text begins with, and what stands behind the tag.
+fn tag(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (primary, mut rest) = run(text, u8::is_ascii_alphabetic)?;
+    while let [b'-', behind @ ..] = rest {
+        (_, rest) = run(behind, u8::is_ascii_alphanumeric)?;
+    }
+    Some((primary, rest))
+}
+
+/// One to eight bytes of a kind, and the text behind them.
+fn run(text: &[u8], is_kind: impl Fn(&u8) -> bool) -> Option<(&[u8], &[u8])> {
+    let len = text.iter().take_while(|byte| is_kind(byte)).count();
+    (1..=8).contains(&len).then_some(())?;
+    text.split_at_checked(len)
+}
+
+fn behind_tenth(text: &[u8]) -> &[u8] {
+    match text {
+        [b';', b'q', b'=', b'0', b'.', b'0'..=b'9', behind @ ..] => behind,
+        _ => text,
+    }
+}
+
+fn general(accept: &[u8]) -> Option<&[u8]> {
     if accept.len() > LONGEST {
         return None;
     }
@@ -40,7 +77,7 @@ pub(crate) fn language(accept: &[u8], allow: &[impl AsRef<str>]) -> Option<Liste
         };
     }
     let (primary, weight) = best;
-    str::from_utf8(primary).ok().filter(|_| weight > 0).map(|primary| Listed::of(primary, allow))
+    (weight > 0).then_some(primary)
 }
 
 #[expect(clippy::needless_bitwise_bool, reason = "branches would keep it from being vectorized")]
@@ -115,6 +152,8 @@ const fn trim_end(mut text: &[u8]) -> &[u8] {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn written(accept: &str) -> Option<&'static str> {
@@ -184,6 +223,19 @@ mod tests {
         assert_eq!(written(&blanks(1013)), Some("en"));
         assert_eq!(written(&blanks(1014)), None);
         assert_eq!(written(&format!("{}é", "de,".repeat(16))), Some("de"));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_usual_is_read_like_anything_else(
+            accept in prop_oneof![
+                "([a-z]{1,3}(-[A-Z0-9]{1,9})?(;q=(0\\.[0-9]{1,2}|1))?(, ?|[ *,])?){1,20}",
+                "[a-z]{2}(-[A-Z]{2})?(, ?[a-z]{2}(;q=[0-2]\\.[0-9]{1,2})?){0,3}",
+            ]
+        ) {
+            let usual = usual(accept.as_bytes());
+            prop_assert!(usual.is_none() || usual == general(accept.as_bytes()), "{}", accept);
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 mod address;
 mod app;
+mod buffer;
 mod client;
 mod count;
 mod device;

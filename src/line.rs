@@ -9,21 +9,23 @@ use std::ptr;
 
 use tracing::Event;
 
+use crate::buffer::Buffer;
+
 #[derive(Default)]
 pub(crate) struct Line {
-    pub(crate) bytes: RefCell<Vec<u8>>,
+    pub(crate) buffer: RefCell<Buffer>,
     event: Cell<usize>,
 }
 
 thread_local! {
-    static LINE: Line = const { Line { bytes: RefCell::new(Vec::new()), event: Cell::new(0) } };
+    static LINE: Line = const { Line { buffer: RefCell::new(Buffer::new()), event: Cell::new(0) } };
 }
 
 /// Lends the thread's line, or a new one when that is in use or gone.
 pub(crate) fn lend(run: impl FnOnce(&Line)) {
     let mut run = Some(run);
     let _ = LINE.try_with(|line| {
-        if line.bytes.try_borrow_mut().is_ok()
+        if line.buffer.try_borrow_mut().is_ok()
             && let Some(run) = run.take()
         {
             run(line);
@@ -38,8 +40,8 @@ pub(crate) fn lend(run: impl FnOnce(&Line)) {
 #[cfg(feature = "json-lines")]
 pub(crate) fn line_of<T>(event: &Event<'_>, read: impl FnOnce(&[u8]) -> T) -> Option<T> {
     let read = |line: &Line| {
-        let bytes = line.bytes.try_borrow().ok()?;
-        (line.event.get() == address(event)).then(|| read(&bytes))
+        let buffer = line.buffer.try_borrow().ok()?;
+        (line.event.get() == address(event)).then(|| read(buffer.written()))
     };
     LINE.try_with(read).ok()?
 }

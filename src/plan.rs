@@ -18,9 +18,11 @@ use crate::client::{Clients, Nat64, Source, Unknown};
 use crate::error::Error;
 use crate::event::{Site, outside_spans};
 use crate::field::{Address, AppTreatment, Field, Path, Referer, Status};
+use crate::host::Hosts;
 use crate::json::Key;
 use crate::key_error::KeyError;
 use crate::keys::{Current, Keys};
+use crate::listed::Words;
 use crate::policy::{
     ClientSource, Declaration, Keys as Where, LegalBasis, Log, Policy, Signal, TrustedProxy,
 };
@@ -80,10 +82,10 @@ pub(crate) enum Reduction {
     Pseudonym { ipv6: u8 },
     Path(Path),
     Query(Vec<String>),
-    Host(Vec<String>),
+    Host(Hosts),
     Referer(Referer),
     UserAgent,
-    Language(Vec<String>),
+    Language(Words),
 }
 
 /// One value of a record, in the order in which the event lists them.
@@ -195,7 +197,7 @@ impl AppField {
             AppTreatment::Keep => keep(value),
             AppTreatment::Pseudonymize => match epoch {
                 Some(epoch) => {
-                    AppValue::Pseudonym(epoch.value(&self.name, plain(value).as_bytes()))
+                    AppValue::Text(epoch.value(&self.name, plain(value).as_bytes()).written())
                 }
                 None => AppValue::Absent,
             },
@@ -291,7 +293,7 @@ impl Draft {
                 Step::Scheme
             }
             Field::ProtocolVersion => Step::Version,
-            Field::ServerAddress { allow } => self.reduced(Reduction::Host(allow.clone())),
+            Field::ServerAddress { allow } => self.reduced(Reduction::Host(Hosts::new(allow))),
             Field::StatusCode(status) => Step::Status(*status),
             Field::Referer(referer) => self.reduced(Reduction::Referer(referer.clone())),
             Field::UserAgentName => self.device(Step::AgentName),
@@ -299,7 +301,9 @@ impl Draft {
             Field::UserAgentOs => self.device(Step::AgentOs),
             Field::DeviceType => self.device(Step::DeviceType),
             Field::UserAgentOriginal { .. } => self.reduced(Reduction::UserAgent),
-            Field::BrowserLanguage { allow } => self.reduced(Reduction::Language(allow.clone())),
+            Field::BrowserLanguage { allow } => {
+                self.reduced(Reduction::Language(Words::new(allow)))
+            }
             Field::RequestDuration { precision } => {
                 self.needs.duration = true;
                 Step::Duration(u32::try_from(precision.as_millis()).unwrap_or(u32::MAX))

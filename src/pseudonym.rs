@@ -6,6 +6,7 @@
 #![expect(clippy::indexing_slicing, reason = "buffers are as long as their parts")]
 
 use crate::key_error::Fault;
+use crate::text::Text;
 use hmac::digest::FixedOutput;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -145,6 +146,10 @@ impl Pseudonym {
         number[20] = b'.';
         let start = decimal(self.epoch, &mut number[..20]);
         std::str::from_utf8(&buffer[start..]).unwrap_or_default()
+    }
+
+    pub(crate) fn written(&self) -> Text {
+        Text::word(self.text(&mut [0; Self::LENGTH]))
     }
 }
 

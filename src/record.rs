@@ -15,23 +15,21 @@ use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::Body;
 
 use crate::app::{ErrorCode, LogFields};
-use crate::device::{Device, classify};
+use crate::device::Device;
 use crate::keys::Current;
 use crate::plan::Plan;
-use crate::pseudonym::Pseudonym;
 use crate::text::Text;
 use crate::timestamp;
 pub(crate) use raw::Template;
-use raw::{
-    Capture, announced, consented, hints, is_grpc, method, respected, scheme, template, version,
-};
+use raw::{Capture, announced, consented, is_grpc, method, respected, scheme, template, version};
 
 /// What is known of an exchange; the default is what is known of none.
 #[derive(Default)]
 pub(crate) struct Record {
     /// Milliseconds since the Unix epoch.
     pub(crate) at: Option<u64>,
-    pub(crate) reduced: Vec<Reduced>,
+    /// What is left of each part of the request that the plan reduces.
+    pub(crate) reduced: Vec<Option<Text>>,
     pub(crate) route: Option<Template>,
     pub(crate) code: Option<ErrorCode>,
     pub(crate) fields: LogFields,
@@ -59,13 +57,6 @@ pub(crate) struct Record {
     pub(crate) end: End,
     is_grpc: bool,
     inside: bool,
-}
-
-/// What is left of a part of the request.
-pub(crate) enum Reduced {
-    Absent,
-    Pseudonym(Pseudonym),
-    Text(Text),
 }
 
 /// How the exchange ended, as far as it is known.
@@ -114,9 +105,6 @@ impl Record {
         if needs.route {
             self.route = template(request.extensions());
         }
-        if needs.device {
-            self.device = classify(hints(request.headers()));
-        }
         if needs.scheme {
             self.scheme = scheme(request);
         }
@@ -138,6 +126,9 @@ impl Record {
         let capture = Capture::of(plan, request, now);
         for reduction in &plan.reductions {
             self.reduced.push(capture.reduce(reduction));
+        }
+        if plan.needs.device {
+            self.device = capture.device();
         }
         capture.epoch
     }

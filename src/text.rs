@@ -68,9 +68,15 @@ impl Text {
         })
     }
 
-    /// Whether it needs no escape in JSON; a text that needs none may say that it does.
-    pub(crate) const fn is_word(&self) -> bool {
-        matches!(self.0, Form::Fixed(_) | Form::Word(_) | Form::Long { is_word: true, .. })
+    /// The text, if it needs no escape in JSON; one that needs none may be told to.
+    #[inline]
+    pub(crate) fn as_word(&self) -> Option<&str> {
+        match &self.0 {
+            Form::Word(text) => Some(text),
+            Form::Fixed(word) => Some(word),
+            Form::Long { text, is_word: true } => Some(text),
+            Form::Short(_) | Form::Long { .. } => None,
+        }
     }
 
     pub(crate) fn as_str(&self) -> &str {

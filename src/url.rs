@@ -5,6 +5,8 @@
 //! a value could be read in two ways, the reading that keeps less is taken, and what lies beyond the
 //! bytes that are read counts as not there. Routes do not come from here: only the router knows them.
 
+mod usual;
+
 use crate::host::{Authority, Host, Leading, Name};
 use crate::text::{Draft, LONGEST, Text};
 use crate::{percent, scan};
@@ -243,6 +245,10 @@ fn push_number(draft: &mut Draft, number: u16) {
 /// # Privacy
 /// Leaves whole segments: `depth` should end before the first one that names somebody.
 pub(crate) fn path(path: &str, depth: u8) -> Option<Text> {
+    usual::path(path, depth).or_else(|| any_path(path, depth))
+}
+
+fn any_path(path: &str, depth: u8) -> Option<Text> {
     if path == "*" {
         return Some(Text::fixed("*"));
     }
@@ -436,6 +442,10 @@ fn unwrapped(bytes: &[u8], at: usize) -> (u8, usize) {
 /// signatures and credentials become `REDACTED`, whoever declared them (OpenTelemetry, `url.query`).
 /// Only the first 4 KiB and 64 pairs are read.
 pub(crate) fn query(query: &str, allow: &[impl AsRef<str>]) -> Option<Text> {
+    usual::query(query, allow).unwrap_or_else(|_| any_query(query, allow))
+}
+
+fn any_query(query: &str, allow: &[impl AsRef<str>]) -> Option<Text> {
     let mut draft = Draft::new();
     let mut rest = head(query, READ_OF_QUERY);
     let is_whole = rest.len() == query.len();

@@ -4,7 +4,7 @@
 //! a word that stands twice fails the build. Words that are not here say nothing.
 
 use super::Kind::{Mobile, Tablet, Tv};
-use super::words::key;
+use super::letters::key;
 use super::{Agent, Kind, System};
 
 /// What one word tells.

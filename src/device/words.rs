@@ -4,6 +4,7 @@
 //! number. It is folded into an integer and looked up in a table that is laid out at compile time: one
 //! look a word, no allocation, no regular expression. Nothing of a word is kept.
 
+use super::letters::{Words, key};
 use super::vocabulary::{Entry, OTHER_BOT, Sign, VOCABULARY};
 
 /// Versions above are nobody's: they are absent, so that the number cannot carry a message.
@@ -11,71 +12,49 @@ pub(super) const NEWEST: u16 = 999;
 
 /// Hands each word that says something to `note`, with the text behind it, from left to right.
 pub(super) fn read(text: &[u8], mut note: impl FnMut(Sign, &[u8])) {
-    let (mut last, mut rest) =
-        text.strip_prefix(b"Mozilla/5.0 (").map_or((0, text), |rest| (key("mozilla"), rest));
+    let (mut last, start) =
+        if text.starts_with(START) { (key("mozilla"), START.len()) } else { (0, 0) };
+    let mut words = Words::behind(text, start);
     for _ in 0..MOST {
-        let (word, after) = fold(skip(rest));
-        if word == 0 {
-            return;
-        }
-        if let Some(sign) = sign(last, word, after) {
+        let Some((word, end)) = words.next() else { return };
+        let (before, after) = text.split_at_checked(end).unwrap_or_default();
+        let sign = match entry(word) {
+            Some(entry) => entry.sign(last, after),
+            None => ends_robotically(before).then(|| robotic(word)).flatten(),
+        };
+        if let Some(sign) = sign {
             note(sign, after);
         }
-        (last, rest) = (word, after.strip_prefix(BOAST).unwrap_or(after));
+        last = word;
+        if after.first() == Some(&b'/') && after.starts_with(BOAST) {
+            words.skip_to(end + BOAST.len());
+        }
     }
 }
 
 /// The words that are heard; one text in ten thousand has more.
 const MOST: usize = 40;
 
+const START: &[u8] = b"Mozilla/5.0 (";
+
 /// What nearly every browser says and none means.
 const BOAST: &[u8] = b"/537.36 (KHTML, like Gecko) ";
 
-const fn skip(mut text: &[u8]) -> &[u8] {
-    while let [byte, rest @ ..] = text {
-        if byte.is_ascii_alphabetic() {
-            break;
-        }
-        text = rest;
-    }
-    text
-}
-
-/// The word that a text begins with, the last sixteen letters of it, in lower case, and the text after it.
-///
-/// The last letter stands lowest, as if the word were a number to the base of 256.
-const fn fold(mut text: &[u8]) -> (u128, &[u8]) {
-    let mut word = 0;
-    while let [letter, rest @ ..] = text {
-        let lower = *letter | 0x20;
-        if !lower.is_ascii_lowercase() {
-            break;
-        }
-        word = word << 8 | lower as u128;
-        text = rest;
-    }
-    (word, text)
-}
-
-pub(super) const fn key(word: &str) -> u128 {
-    fold(word.as_bytes()).0
-}
-
 const LIKE: u128 = key("like");
 
-fn sign(last: u128, word: u128, after: &[u8]) -> Option<Sign> {
-    let Some(entry) = entry(word) else {
-        return is_robotic(word).then_some(OTHER_BOT);
-    };
-    if last == LIKE {
-        return None;
-    }
-    if entry.last == Some(last) {
-        return Some(entry.paired);
-    }
-    match entry.only {
-        Some(only) => entry.alone.filter(|_| number(after) == Some(only)),
-        None => entry.alone.filter(|sign| !sign.is_glued(after)),
+impl Entry {
+    #[inline]
+    fn sign(&self, last: u128, after: &[u8]) -> Option<Sign> {
+        if last == LIKE {
+            return None;
+        }
+        if self.last == Some(last) {
+            return Some(self.paired);
+        }
+        match self.only {
+            Some(only) => self.alone.filter(|_| number(after) == Some(only)),
+            None => self.alone.filter(|sign| !sign.is_glued(after)),
+        }
     }
 }
 
@@ -98,9 +77,9 @@ const EMPTY: u8 = u8::MAX;
     clippy::cast_possible_truncation,
     reason = "fails the build, not a request"
 )]
-static SLOTS: [u8; 520] = {
+static SLOTS: [u8; 1032] = {
     assert!(VOCABULARY.len() < EMPTY as usize);
-    let mut slots = [EMPTY; 520];
+    let mut slots = [EMPTY; 1032];
     let mut at = 0;
     while at < VOCABULARY.len() {
         let mut slot = slot(VOCABULARY[at].word);
@@ -117,24 +96,30 @@ static SLOTS: [u8; 520] = {
     slots
 };
 
-/// A number below 512.
+/// A number below 1 024.
 #[allow(clippy::cast_possible_truncation, reason = "a hash")]
 const fn slot(word: u128) -> usize {
     let half = (word >> 64) as u64 ^ word as u64;
-    (half.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 55) as usize
+    (half.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54) as usize
+}
+
+/// Whether robots call themselves by words with this last letter.
+#[inline]
+fn ends_robotically(text: &[u8]) -> bool {
+    text.last().is_some_and(|letter| LAST_LETTERS & bit(*letter) != 0)
 }
 
 /// Robots that nobody listed end as robots call themselves; CUBOT makes phones.
-fn is_robotic(word: u128) -> bool {
-    let [last, ..] = word.to_le_bytes();
-    LAST_LETTERS & bit(last) != 0
-        && word != CUBOT
-        && ROBOTIC.iter().any(|(mask, end)| word & mask == *end)
+#[inline(never)]
+fn robotic(word: u128) -> Option<Sign> {
+    let end = word << (word.leading_zeros() & !7);
+    let is_robotic = word != CUBOT && ROBOTIC.iter().any(|(mask, robotic)| end & mask == *robotic);
+    is_robotic.then_some(OTHER_BOT)
 }
 
 const CUBOT: u128 = key("cubot");
 
-/// Each end of a word, and the mask that leaves as much of a word.
+/// Each end of a word, highest as it is there, and the mask that leaves as much of a word.
 const ROBOTIC: [(u128, u128); 12] = [
     ending("bot"),
     ending("bots"),
@@ -153,7 +138,8 @@ const ROBOTIC: [(u128, u128); 12] = [
 const LAST_LETTERS: u32 = bit(b't') | bit(b's') | bit(b'r') | bit(b'l') | bit(b'p') | bit(b'g');
 
 const fn ending(text: &str) -> (u128, u128) {
-    (!(u128::MAX << (8 * text.len())), key(text))
+    let above = 128 - 8 * text.len();
+    (u128::MAX << above, key(text) << above)
 }
 
 const fn bit(letter: u8) -> u32 {

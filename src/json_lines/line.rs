@@ -75,7 +75,7 @@ impl Line<'_> {
     #[inline]
     fn key(&mut self, field: &Field) {
         if let Some(key) = self.keys.get(field.index()) {
-            key.name(self.buffer);
+            key.append_name(self.buffer);
         }
         self.quotes += 2;
     }

@@ -8,23 +8,22 @@ use std::net::IpAddr;
 use std::time::SystemTime;
 
 use http::header::{ACCEPT_LANGUAGE, CONTENT_LENGTH, CONTENT_TYPE, HOST, REFERER, USER_AGENT};
-use http::{HeaderMap, HeaderName, Method, Request, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Version};
 
-use super::Reduced;
 use crate::app::{Consent, PeerAddr, Route};
 use crate::client::truncate;
-use crate::device::Hints;
+use crate::device::{Device, Hints, classify};
 use crate::field::{Path, Referer};
 use crate::keys::Current;
 use crate::plan::{Plan, Reduction};
 #[cfg(feature = "axum")]
 use crate::text;
 use crate::text::Text;
-use crate::{address, host, language, url};
+use crate::{address, language, url};
 
 /// The parts of a request that reductions need more than once.
 pub(super) struct Capture<'r> {
-    headers: &'r HeaderMap,
+    headers: Headers<'r>,
     uri: &'r http::Uri,
     host: Option<&'r [u8]>,
     client: Option<IpAddr>,
@@ -33,40 +32,33 @@ pub(super) struct Capture<'r> {
 
 impl<'r> Capture<'r> {
     pub(super) fn of<B>(plan: &Plan, request: &'r Request<B>, now: SystemTime) -> Self {
+        let headers = Headers::of(request.headers(), plan.needs.device);
         Self {
-            headers: request.headers(),
+            host: plan.needs.host.then(|| asked(request.uri(), &headers)).flatten(),
+            headers,
             uri: request.uri(),
-            host: plan.needs.host.then(|| asked(request)).flatten(),
             client: plan.needs.client.then(|| client(plan, request)).flatten(),
             epoch: plan.epoch(now),
         }
     }
 
-    pub(super) fn reduce(&self, reduction: &Reduction) -> Reduced {
-        self.try_reduce(reduction).unwrap_or(Reduced::Absent)
-    }
-
-    #[inline]
-    fn try_reduce(&self, reduction: &Reduction) -> Option<Reduced> {
+    pub(super) fn reduce(&self, reduction: &Reduction) -> Option<Text> {
         match reduction {
             Reduction::Address { ipv4, ipv6 } => {
-                Some(Reduced::Text(address::text(truncate(self.client?, *ipv4, *ipv6))))
+                Some(address::text(truncate(self.client?, *ipv4, *ipv6)))
             }
             Reduction::Pseudonym { ipv6 } => {
-                let pseudonym = self.epoch.as_ref()?.address("client.address", self.client?, *ipv6);
-                Some(Reduced::Pseudonym(pseudonym))
+                let epoch = self.epoch.as_ref()?;
+                Some(epoch.address("client.address", self.client?, *ipv6).written())
             }
-            Reduction::Path(path) => self.path(path).map(Reduced::Text),
-            Reduction::Query(allow) => url::query(self.uri.query()?, allow).map(Reduced::Text),
-            Reduction::Host(allow) => {
-                let asked = host::visible(self.host?)?;
-                Some(Reduced::Text(Text::new(host::host(asked, allow).word(allow))))
-            }
-            Reduction::Referer(referer) => self.referer(referer).map(Reduced::Text),
-            Reduction::UserAgent => Text::from_utf8(self.header(USER_AGENT)?).map(Reduced::Text),
+            Reduction::Path(path) => self.path(path),
+            Reduction::Query(allow) => url::query(self.uri.query()?, allow),
+            Reduction::Host(hosts) => hosts.text(self.host?),
+            Reduction::Referer(referer) => self.referer(referer),
+            Reduction::UserAgent => Text::from_utf8(self.headers.user_agent()?),
             Reduction::Language(allow) => {
-                let language = language::language(self.header(ACCEPT_LANGUAGE)?, allow)?;
-                Some(Reduced::Text(Text::new(language.word(allow))))
+                let accept = self.headers.accept_language()?;
+                Some(allow.text(language::language(accept, allow.words())?))
             }
         }
     }
@@ -82,7 +74,7 @@ impl<'r> Capture<'r> {
     }
 
     fn referer(&self, referer: &Referer) -> Option<Text> {
-        let value = self.header(REFERER)?;
+        let value = self.headers.referer()?;
         match referer {
             Referer::Origin => url::origin(value, self.host),
             Referer::Relation => url::relation(value, self.host).map(Text::fixed),
@@ -90,8 +82,120 @@ impl<'r> Capture<'r> {
         }
     }
 
-    fn header(&self, name: HeaderName) -> Option<&'r [u8]> {
-        self.headers.get(name).map(http::HeaderValue::as_bytes)
+    #[inline(never)]
+    pub(super) fn device(&self) -> Option<Device> {
+        classify(self.headers.hints())
+    }
+}
+
+/// The headers that are reduced; the first value of a name counts.
+///
+/// Looking up a name that `http` has no number for costs as much as passing several headers, and the client
+/// hints have such names: where hints are wanted, few headers are read from the first to the last, once.
+enum Headers<'r> {
+    Unread(&'r HeaderMap),
+    Read(Read<'r>),
+}
+
+#[derive(Default)]
+struct Read<'r> {
+    host: Option<&'r [u8]>,
+    referer: Option<&'r [u8]>,
+    accept_language: Option<&'r [u8]>,
+    hints: Hints<'r>,
+}
+
+static BRANDS: HeaderName = HeaderName::from_static("sec-ch-ua");
+static MOBILE: HeaderName = HeaderName::from_static("sec-ch-ua-mobile");
+static PLATFORM: HeaderName = HeaderName::from_static("sec-ch-ua-platform");
+
+/// Passing more headers would cost more than looking names up.
+const FEW: usize = 24;
+
+impl<'r> Headers<'r> {
+    #[inline]
+    fn of(map: &'r HeaderMap, with_hints: bool) -> Self {
+        if with_hints && map.len() <= FEW { Self::Read(Read::all(map)) } else { Self::Unread(map) }
+    }
+
+    fn host(&self) -> Option<&'r [u8]> {
+        self.either(&HOST, |read| read.host)
+    }
+
+    fn referer(&self) -> Option<&'r [u8]> {
+        self.either(&REFERER, |read| read.referer)
+    }
+
+    fn accept_language(&self) -> Option<&'r [u8]> {
+        self.either(&ACCEPT_LANGUAGE, |read| read.accept_language)
+    }
+
+    fn user_agent(&self) -> Option<&'r [u8]> {
+        self.either(&USER_AGENT, |read| read.hints.user_agent)
+    }
+
+    fn hints(&self) -> Hints<'r> {
+        match self {
+            Self::Read(read) => read.hints,
+            Self::Unread(map) => Hints {
+                user_agent: first(map, &USER_AGENT),
+                brands: first(map, &BRANDS),
+                mobile: first(map, &MOBILE),
+                platform: first(map, &PLATFORM),
+            },
+        }
+    }
+
+    #[inline]
+    fn either(
+        &self,
+        name: &HeaderName,
+        read: impl FnOnce(&Read<'r>) -> Option<&'r [u8]>,
+    ) -> Option<&'r [u8]> {
+        match self {
+            Self::Read(headers) => read(headers),
+            Self::Unread(map) => first(map, name),
+        }
+    }
+}
+
+fn first<'r>(map: &'r HeaderMap, name: &HeaderName) -> Option<&'r [u8]> {
+    map.get(name).map(HeaderValue::as_bytes)
+}
+
+impl<'r> Read<'r> {
+    #[inline(never)]
+    fn all(map: &'r HeaderMap) -> Self {
+        let mut read = Self::default();
+        for (name, value) in map {
+            if let Some(place) = read.place(name) {
+                place.get_or_insert(value.as_bytes());
+            }
+        }
+        read
+    }
+
+    /// Names that `http` has a number for are told without their text.
+    #[inline]
+    fn place(&mut self, name: &HeaderName) -> Option<&mut Option<&'r [u8]>> {
+        if *name == HOST {
+            return Some(&mut self.host);
+        }
+        if *name == REFERER {
+            return Some(&mut self.referer);
+        }
+        if *name == USER_AGENT {
+            return Some(&mut self.hints.user_agent);
+        }
+        if *name == ACCEPT_LANGUAGE {
+            return Some(&mut self.accept_language);
+        }
+        Some(match name.as_str() {
+            "sec-ch-ua" => &mut self.hints.brands,
+            "sec-ch-ua-mobile" => &mut self.hints.mobile,
+            "sec-ch-ua-platform" => &mut self.hints.platform,
+            _ => return None,
+        })
     }
 }
 
@@ -117,7 +221,7 @@ pub(super) fn consented(plan: &Plan, extensions: &http::Extensions) -> u32 {
 fn client<B>(plan: &Plan, request: &Request<B>) -> Option<IpAddr> {
     let peer = peer(request.extensions())?.ip();
     let values = plan.client_header.as_ref().map(|name| request.headers().get_all(name));
-    let values = values.iter().flat_map(|values| values.iter().map(http::HeaderValue::as_bytes));
+    let values = values.iter().flat_map(|values| values.iter().map(HeaderValue::as_bytes));
     plan.clients.resolve(peer, values).map_err(|unknown| plan.count(unknown)).ok()
 }
 
@@ -160,9 +264,9 @@ impl Template {
 }
 
 /// The host that was asked for: `:authority` or an absolute target, else `Host`.
-fn asked<B>(request: &Request<B>) -> Option<&[u8]> {
-    let target = request.uri().authority().map(|target| target.as_str().as_bytes());
-    target.or_else(|| request.headers().get(HOST).map(http::HeaderValue::as_bytes))
+fn asked<'r>(uri: &'r http::Uri, headers: &Headers<'r>) -> Option<&'r [u8]> {
+    let target = uri.authority().map(|target| target.as_str().as_bytes());
+    target.or_else(|| headers.host())
 }
 
 /// A server that knows its scheme puts it into the extensions; a target is only the client's word.
@@ -191,22 +295,8 @@ pub(super) fn announced(headers: &HeaderMap) -> Option<u64> {
     digits.first().and_then(|_| digits.iter().try_fold(0, number))
 }
 
-static BRANDS: HeaderName = HeaderName::from_static("sec-ch-ua");
-static MOBILE: HeaderName = HeaderName::from_static("sec-ch-ua-mobile");
-static PLATFORM: HeaderName = HeaderName::from_static("sec-ch-ua-platform");
-
-pub(super) fn hints(headers: &HeaderMap) -> Hints<'_> {
-    let value = |name: &HeaderName| headers.get(name).map(http::HeaderValue::as_bytes);
-    Hints {
-        user_agent: value(&USER_AGENT),
-        brands: value(&BRANDS),
-        mobile: value(&MOBILE),
-        platform: value(&PLATFORM),
-    }
-}
-
 pub(super) fn is_grpc(headers: &HeaderMap) -> bool {
-    let kind = headers.get(CONTENT_TYPE).map(http::HeaderValue::as_bytes);
+    let kind = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
     kind.and_then(|kind| kind.split_at_checked(b"application/grpc".len()))
         .filter(|(start, _)| start.eq_ignore_ascii_case(b"application/grpc"))
         .is_some_and(|(_, rest)| rest.first().is_none_or(|byte| matches!(byte, b'+' | b';' | b' ')))
@@ -241,4 +331,52 @@ const SCHEMES: [&str; 2] = ["http", "https"];
 /// A word of a closed list; its case counts.
 fn known(words: &[&'static str], word: &str) -> Option<&'static str> {
     words.iter().find(|known| **known == word).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn requests() -> impl Strategy<Value = HeaderMap> {
+        let name = prop::sample::select(vec![
+            "host",
+            "referer",
+            "user-agent",
+            "accept-language",
+            "sec-ch-ua",
+            "sec-ch-ua-mobile",
+            "sec-ch-ua-platform",
+            "sec-ch-ua-model",
+            "accept",
+            "hosts",
+            "x",
+        ]);
+        let header = (name, "[ab]{0,2}");
+        prop::collection::vec(header, 0..40).prop_map(|headers| {
+            let mut map = HeaderMap::new();
+            for (name, value) in headers {
+                map.append(name, value.parse().unwrap());
+            }
+            map
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn reading_all_headers_agrees_with_looking_names_up(map in requests()) {
+            let read = Headers::Read(Read::all(&map));
+            let unread = Headers::of(&map, false);
+            prop_assert_eq!(read.host(), unread.host());
+            prop_assert_eq!(read.referer(), unread.referer());
+            prop_assert_eq!(read.accept_language(), unread.accept_language());
+            prop_assert_eq!(read.user_agent(), unread.user_agent());
+            let (read, unread) = (read.hints(), unread.hints());
+            prop_assert_eq!(read.user_agent, unread.user_agent);
+            prop_assert_eq!(read.brands, unread.brands);
+            prop_assert_eq!(read.mobile, unread.mobile);
+            prop_assert_eq!(read.platform, unread.platform);
+        }
+    }
 }

@@ -1,0 +1,146 @@
+//! Paths and queries as most requests have them: short, and every byte stands for itself.
+//!
+//! What is read here is written as it stands, which is what the general readers would write. Whatever has
+//! more to it, an encoded byte, a quote, a signature, is left to them.
+
+use super::{is_plain, is_secret};
+use crate::text::Text;
+
+/// A text has room for as much without heap.
+const LONGEST: usize = 48;
+
+/// What is much longer is seldom usual.
+const READ: usize = 128;
+
+/// Why a query is left to the general reader.
+pub(super) struct Unusual;
+
+/// The `depth` leading segments, of which there is at least one.
+pub(super) fn path(path: &str, depth: u8) -> Option<Text> {
+    let mut left = depth.checked_sub(1).filter(|_| path.len() <= READ)?;
+    let mut end = path.len();
+    for (at, byte) in path.strip_prefix('/')?.bytes().take(LONGEST).enumerate() {
+        match KINDS.get(usize::from(byte)) {
+            Some(Kind::Plain | Kind::Equals) => {}
+            Some(Kind::Slash) if left > 0 => left -= 1,
+            Some(Kind::Slash) => {
+                end = at + 1;
+                break;
+            }
+            _ => return None,
+        }
+    }
+    path.get(..end).filter(|kept| kept.len() <= LONGEST).map(Text::word)
+}
+
+/// The declared pairs, where nothing stands between them.
+pub(super) fn query(query: &str, allow: &[impl AsRef<str>]) -> Result<Option<Text>, Unusual> {
+    if query.len() > LONGEST {
+        return Err(Unusual);
+    }
+    let mut kept = None;
+    let mut start = 0;
+    while start <= query.len() {
+        let (equals, end) = pair(query.as_bytes(), start)?;
+        let key = query.as_bytes().get(start..equals).unwrap_or_default();
+        let declared = allow.iter().map(AsRef::as_ref).find(|name| name.as_bytes() == key);
+        if let Some(name) = declared.filter(|name| !name.is_empty()) {
+            kept = match kept {
+                _ if is_secret(name) => return Err(Unusual),
+                None => Some((start, end)),
+                Some((first, last)) if last + 1 == start => Some((first, end)),
+                Some(_) => return Err(Unusual),
+            };
+        }
+        start = end + 1;
+    }
+    Ok(kept.and_then(|(start, end)| query.get(start..end)).map(Text::word))
+}
+
+/// Where the key of the pair that begins at `start` ends, and where the pair does.
+fn pair(query: &[u8], start: usize) -> Result<(usize, usize), Unusual> {
+    let (mut equals, mut at) = (None, start);
+    while let Some(byte) = query.get(at) {
+        match KINDS.get(usize::from(*byte)) {
+            Some(Kind::Plain | Kind::Slash) => {}
+            Some(Kind::Equals) => equals = equals.or(Some(at)),
+            Some(Kind::And) => break,
+            _ => return Err(Unusual),
+        }
+        at += 1;
+    }
+    Ok((equals.unwrap_or(at), at))
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Plain,
+    Slash,
+    Equals,
+    And,
+    Other,
+}
+
+static KINDS: [Kind; 256] = {
+    let (mut kinds, mut byte) = ([Kind::Other; 256], 0_u8);
+    while byte < 128 {
+        #[expect(clippy::indexing_slicing, reason = "fails the build, not a request")]
+        {
+            kinds[byte as usize] = match byte {
+                b'/' => Kind::Slash,
+                b'=' => Kind::Equals,
+                b'&' => Kind::And,
+                // A space, in keys.
+                b'+' => Kind::Other,
+                _ if is_plain(byte) => Kind::Plain,
+                _ => Kind::Other,
+            };
+        }
+        byte += 1;
+    }
+    kinds
+};
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::{any_path, any_query};
+    use super::*;
+
+    const ALLOW: [&str; 7] = ["a", "bc", "", "sig", "a=", "x y", "%61"];
+
+    fn text() -> impl Strategy<Value = String> {
+        prop_oneof![
+            4 => "[/&=ab]{0,12}(a=[b-d/]{0,3}&?){0,3}[/&=abc]{0,12}",
+            1 => "[/&=+abc]{0,60}",
+            1 => "[a-c/&;?%=+\\\\\"#é ]{0,20}",
+            1 => "(&?(a|bc|sig|x|x[+]y|aa)=[a-z]{0,9}){0,9}",
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn usual_paths_are_read_as_all_are(text in text(), depth in 1..6_u8) {
+            let text = format!("/{text}");
+            if let Some(usual) = path(&text, depth) {
+                prop_assert_eq!(Some(usual), any_path(&text, depth));
+            }
+        }
+
+        #[test]
+        fn usual_queries_are_read_as_all_are(text in text()) {
+            if let Ok(usual) = query(&text, &ALLOW) {
+                prop_assert_eq!(usual, any_query(&text, &ALLOW));
+            }
+        }
+    }
+
+    #[test]
+    fn the_usual_is_usual() {
+        assert_eq!(path("/users/42", 1).unwrap().as_str(), "/users");
+        assert_eq!(path("/users/42/", 3).unwrap().as_str(), "/users/42/");
+        let kept = query("x=/1&a=b=c&bc&y", &ALLOW);
+        assert_eq!(kept.ok().flatten().unwrap().as_str(), "a=b=c&bc");
+    }
+}
