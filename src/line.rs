@@ -1,8 +1,8 @@
 //! The line of the event that this thread is emitting.
 //!
-//! A record is written once, as JSON; the event's text values stand in that line, and `JsonLines` takes it
-//! as it is instead of asking the event for one value after another. The rule: a line is given to that one
-//! event only, told by its address while it is being dispatched; an event that somebody else made has none.
+//! A record is written once, as JSON, and `JsonLines` takes that line as it is instead of asking the event for
+//! one value after another. The rule: a line is given to that one event only, told by its address while it
+//! is being dispatched; an event that somebody else made has none.
 
 use std::cell::{Cell, RefCell};
 use std::ptr;
