@@ -339,6 +339,19 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn a_length_is_digits_and_nothing_else() {
+        let announced = |value: &'static str| {
+            announced(&HeaderMap::from_iter([(CONTENT_LENGTH, HeaderValue::from_static(value))]))
+        };
+        assert_eq!(announced("0"), Some(0));
+        assert_eq!(announced(" 007\t"), Some(7));
+        assert_eq!(announced("18446744073709551615"), Some(u64::MAX));
+        for value in ["", " ", "+5", "-5", "5,5", "5 5", "0x5", "18446744073709551616"] {
+            assert_eq!(announced(value), None, "{value}");
+        }
+    }
+
     fn requests() -> impl Strategy<Value = HeaderMap> {
         let name = prop::sample::select(vec![
             "host",
