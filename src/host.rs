@@ -312,8 +312,11 @@ impl Found {
     }
 
     fn at_start(text: &[u8]) -> Option<Self> {
-        let (mut last_label, mut label, mut at, mut seen) = (0, 0, 0, INSIDE);
-        for &byte in text.get(..SHORT).unwrap_or(text) {
+        if is_long(text) {
+            return Self::long(text);
+        }
+        let (mut last_label, mut label, mut at, mut seen) = (0, 0_usize, 0, INSIDE);
+        for &byte in text {
             let place = PLACE[usize::from(byte)];
             if place <= MOST_INSIDE {
                 seen |= place;
@@ -326,9 +329,6 @@ impl Found {
             }
             at += 1;
         }
-        if at == SHORT {
-            return Self::long(text);
-        }
         // The trailing dot of a name that is not empty.
         let len = if at > label { at } else { label.checked_sub(1)? };
         let last_label = if at > label { label } else { last_label };
@@ -339,18 +339,18 @@ impl Found {
 
     /// The same, a block at a time.
     fn long(text: &[u8]) -> Option<Self> {
-        let bytes = text.get(..LONGEST_NAME + 2).unwrap_or(text);
-        let reach = scan::first(bytes, |byte| !is_part(byte));
-        let name = bytes.get(..reach)?;
+        let Looks { reach, is_usual } =
+            text.first_chunk().map_or_else(|| Looks::of_end(text), Looks::of)?;
+        let name = text.get(..reach)?;
         let name = name.strip_suffix(b".").unwrap_or(name);
-        let Looks { has_upper, has_double } = Looks::of(name)?;
-        let has_empty = has_double && name.split(|byte| is_dot(*byte)).any(<[u8]>::is_empty);
-        (!has_empty && has_short_labels(name)).then(|| Self {
+        let has_empty = || name.split(|byte| is_dot(*byte)).any(<[u8]>::is_empty);
+        let is_name = name.len() <= LONGEST_NAME && (is_usual || !has_empty());
+        (is_name && has_short_labels(name)).then(|| Self {
             len: name.len(),
             last_label: scan::last(name, is_dot),
             reach,
-            is_lower: !has_upper,
-            has_punycode: has_double && has_punycode(name),
+            is_lower: is_usual || !name.iter().any(u8::is_ascii_uppercase),
+            has_punycode: !is_usual && has_punycode(name),
         })
     }
 
@@ -370,42 +370,66 @@ impl Found {
     }
 }
 
-/// A name is looked at byte by byte up to here, which most end within.
-const SHORT: usize = 32;
+/// A name that is shorter is looked at byte by byte.
+const BLOCK: usize = 32;
+/// For the longest name and its dot, and one byte to see behind the last block.
+const ROOM: usize = 256 + 1;
 
-/// What stands somewhere in a name.
-#[derive(Default)]
+fn is_long(text: &[u8]) -> bool {
+    text.first_chunk::<BLOCK>().is_some_and(|block| {
+        let [.., last] = block;
+        PLACE[usize::from(*last)] <= BETWEEN && is_name(block)
+    })
+}
+
+fn is_name(block: &[u8; BLOCK]) -> bool {
+    !scan::any(block, |byte| !is_part(byte))
+}
+
+/// What begins with a name looks like.
 struct Looks {
-    has_upper: bool,
-    /// Two dots or two hyphens, without which no label is empty or punycode.
-    has_double: bool,
+    /// How many bytes can belong to a name.
+    reach: usize,
+    /// In lower case, and neither two dots nor two hyphens, without which no label is empty or punycode.
+    is_usual: bool,
 }
 
 impl Looks {
-    /// `None` when it is too long for a name.
-    fn of(name: &[u8]) -> Option<Self> {
-        let mut padded = [b'a'; 1 + LONGEST_NAME + 1 + BLOCK];
-        let (first, rest) = padded.split_first_mut()?;
-        let (place, behind) = rest.split_at_mut_checked(name.len())?;
-        place.copy_from_slice(name);
-        *first = b'.';
-        *behind.first_mut().filter(|_| name.len() <= LONGEST_NAME)? = b'.';
-        let following = padded.get(1..)?.as_chunks::<BLOCK>().0;
-        let blocks = padded.as_chunks().0.iter().zip(following).take(name.len() / BLOCK + 1);
-        Some(blocks.fold(Self::default(), |looks, (block, following)| Self {
-            has_upper: looks.has_upper | scan::any(block, |byte| byte.wrapping_sub(b'A') < 26),
-            has_double: looks.has_double | has_double(block, following),
-        }))
+    fn of(text: &[u8; ROOM]) -> Option<Self> {
+        let (mut reach, mut is_unusual) = (0, text.starts_with(b"."));
+        let following = text.split_first()?.1.as_chunks::<BLOCK>().0;
+        for (block, following) in text.as_chunks::<BLOCK>().0.iter().zip(following) {
+            if !is_name(block) {
+                let is_inside = |byte: &&u8| PLACE[usize::from(**byte)] <= BETWEEN;
+                let inside = block.iter().take_while(is_inside).count();
+                reach += inside;
+                break;
+            }
+            is_unusual |= is_unusual_block(block, following);
+            reach += BLOCK;
+        }
+        // Once more up to the end, where a whole block is not left.
+        let (last, following) =
+            (text.get(reach.checked_sub(BLOCK)?..)?, text.get(reach - BLOCK + 1..)?);
+        is_unusual |= is_unusual_block(last.first_chunk()?, following.first_chunk()?);
+        Some(Self { reach, is_usual: !is_unusual })
+    }
+
+    #[cold]
+    fn of_end(text: &[u8]) -> Option<Self> {
+        let mut padded = [0; ROOM];
+        padded.get_mut(..text.len())?.copy_from_slice(text);
+        Self::of(&padded)
     }
 }
 
-const BLOCK: usize = 32;
-
+/// Whether some byte of a name is a capital or `_`, which lack one bit, or a dot or a hyphen that stands twice.
+#[inline]
 #[expect(clippy::needless_bitwise_bool, reason = "branches would keep it from being vectorized")]
-fn has_double(block: &[u8; BLOCK], following: &[u8; BLOCK]) -> bool {
+fn is_unusual_block(block: &[u8; BLOCK], following: &[u8; BLOCK]) -> bool {
     let pairs = block.iter().zip(following);
     pairs.fold(false, |any, (&byte, &next)| {
-        any | ((byte == next) & ((byte == b'.') | (byte == b'-')))
+        any | (byte & 0x20 == 0) | ((byte == next) & ((byte == b'.') | (byte == b'-')))
     })
 }
 
@@ -614,7 +638,6 @@ mod tests {
                 (found.len, found.last_label, found.reach, found.is_lower, found.has_punycode)
             };
             prop_assert_eq!(Found::at_start(text.as_bytes()).map(all), found(&text));
-            prop_assert_eq!(Found::long(text.as_bytes()).map(all), found(&text));
         }
     }
 

@@ -12,6 +12,8 @@ use std::str;
 
 use arrayvec::ArrayString;
 
+use crate::scan;
+
 /// The most characters that a text can have, escapes counted as they are written.
 pub(crate) const LONGEST: usize = 256;
 const INLINE: usize = 48;
@@ -225,8 +227,8 @@ impl Draft {
             at += if byte < 0x80 { line.push_ascii(byte) } else { line.push_others(raw, at) };
         }
         self.room = line.room;
+        self.is_word &= line.is_word;
         self.text = line.finish();
-        self.is_word = false;
     }
 
     #[inline]
@@ -247,6 +249,7 @@ struct Line {
     room: usize,
     ascii: Aligned,
     len: usize,
+    is_word: bool,
 }
 
 /// Whole words are checked several times faster than a text by itself.
@@ -258,7 +261,7 @@ const LONGEST_ESCAPE: usize = 16;
 
 impl Line {
     const fn new(text: Text, room: usize) -> Self {
-        Self { text, room, ascii: Aligned([b' '; _]), len: 0 }
+        Self { text, room, ascii: Aligned([b' '; _]), len: 0, is_word: true }
     }
 
     fn finish(mut self) -> Text {
@@ -275,6 +278,7 @@ impl Line {
 
     #[inline]
     fn push_ascii(&mut self, byte: u8) -> usize {
+        self.is_word &= WORD[usize::from(byte)];
         match byte {
             b'\\' => self.push_pair(b'\\'),
             b'\t' => self.push_pair(b't'),
@@ -288,12 +292,15 @@ impl Line {
 
     fn push_others(&mut self, raw: &str, at: usize) -> usize {
         if let Err(code) = width(raw, at) {
+            self.is_word = false;
             self.push_code(code);
             return char::from_u32(code).map_or(1, char::len_utf8);
         }
         let (end, chars) = safe_end(raw, at, self.room);
         self.flush();
-        self.text.append(raw.get(at..end).unwrap_or_default());
+        let safe = raw.get(at..end).unwrap_or_default();
+        self.is_word &= !scan::has(safe.as_bytes(), b'"');
+        self.text.append(safe);
         self.room -= chars;
         end - at
     }
@@ -660,6 +667,14 @@ pub(crate) mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_word_needs_no_escape(text in "([ -~é漢\\PC]{0,9}|[é漢]{0,90}\"?){0,6}") {
+            let text = Text::new(&text);
+            if let Some(word) = text.as_word() {
+                prop_assert!(!word.contains(['"', '\\']), "{word}");
+            }
+        }
+
         #[test]
         fn a_text_is_always_safe(raw in any_text()) {
             assert_safe(Text::new(&raw).as_str());

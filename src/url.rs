@@ -187,13 +187,13 @@ impl Site<'_> {
     }
 
     fn path(self) -> Text {
-        let len = path_len(self.rest);
-        match self.written {
-            Some((start, text)) if len > 0 && start.len() + self.rest.len() == text.len() => {
-                Text::new(beginning(text, start.len() + len))
+        let word = match self.written {
+            Some((start, text)) if start.len() + self.rest.len() == text.len() => {
+                word_path(text, LONGEST).filter(|word| word.len() > start.len())
             }
-            _ => with_path(self.draft(), self.rest),
-        }
+            _ => None,
+        };
+        word.map_or_else(|| with_path(self.draft(), self.rest), Text::word)
     }
 
     fn draft(&self) -> Draft {
@@ -209,9 +209,26 @@ impl Site<'_> {
 }
 
 fn with_path(mut draft: Draft, rest: &[u8]) -> Text {
-    let path = beginning(rest, path_len(rest));
-    draft.push(if path.is_empty() { "/" } else { path });
+    match word_path(rest, draft.room()) {
+        Some("") => draft.push_whole("/"),
+        Some(word) => draft.push_whole(word),
+        None => draft.push(beginning(rest, path_len(rest))),
+    }
     draft.finish()
+}
+
+/// What stands before a query or a fragment, at most `room` of it, if it is all written as it stands.
+fn word_path(text: &[u8], room: usize) -> Option<&str> {
+    let read = text.get(..room.next_multiple_of(BLOCK)).unwrap_or(text);
+    let len = scan::first_far(read, ends_word_or_path);
+    let is_end = read.get(len).is_none_or(|byte| ends_path(*byte));
+    is_end.then(|| beginning(read, len.min(room)))
+}
+
+/// A `?` and a DEL differ by one bit, a quote and a `#` do.
+#[allow(clippy::needless_bitwise_bool, reason = "branches would keep it from being vectorized")]
+const fn ends_word_or_path(byte: u8) -> bool {
+    (byte.cast_signed() < 0x20) | (byte | 0x40 == 0x7f) | (byte | 1 == b'#') | (byte == b'\\')
 }
 
 /// Of ASCII no more is read than a text can have.
@@ -569,6 +586,14 @@ mod tests {
 
     fn written(text: Option<Text>) -> String {
         text.map_or("absent".to_owned(), |text| text.as_str().to_owned())
+    }
+
+    #[test]
+    fn a_path_is_written_as_it_stands_up_to_what_is_no_word() {
+        for byte in 0..=u8::MAX {
+            let is_word = str::from_utf8(&[byte]).is_ok_and(crate::text::is_word);
+            assert_eq!(ends_word_or_path(byte), !is_word || ends_path(byte), "{byte:#x}");
+        }
     }
 
     #[test]
