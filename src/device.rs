@@ -45,11 +45,26 @@ pub(crate) struct Hints<'a> {
 /// # Privacy
 /// About ten bits of version and one value of each list leave; an empty header counts as not sent.
 pub(crate) fn classify(hints: Hints<'_>) -> Option<Device> {
+    match hints {
+        Hints { user_agent, brands: None, mobile: None, platform: None } => {
+            user_agent.filter(|text| !text.is_empty()).map(described)
+        }
+        _ => hinted(hints),
+    }
+}
+
+#[inline(never)]
+fn described(text: &[u8]) -> Device {
+    Reading::of(text).device()
+}
+
+#[inline(never)]
+fn hinted(hints: Hints<'_>) -> Option<Device> {
     let sent = [hints.user_agent, hints.brands, hints.mobile, hints.platform];
     if sent.iter().flatten().all(|value| value.is_empty()) {
         return None;
     }
-    let text = Reading::of(hints.user_agent.unwrap_or_default()).device();
+    let text = described(hints.user_agent.unwrap_or_default());
     if text.kind == Kind::Bot {
         return Some(text);
     }
