@@ -58,7 +58,7 @@ impl<'r> Capture<'r> {
             Reduction::UserAgent => Text::from_utf8(self.headers.user_agent()?),
             Reduction::Language(allow) => {
                 let accept = self.headers.accept_language()?;
-                Some(allow.text(language::language(accept, allow.words())?))
+                Some(allow.text(language::language(accept, allow)?))
             }
         }
     }
