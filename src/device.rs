@@ -11,6 +11,7 @@ mod letters;
 mod vocabulary;
 mod words;
 
+use crate::fixed::Fixed;
 use hints::{brand, platform};
 use vocabulary::{Role, Sign};
 use words::number;
@@ -111,8 +112,15 @@ macro_rules! closed_list {
             #[cfg(test)]
             pub(crate) const ALL: &[Self] = &[$(Self::$item,)+];
 
-            pub(crate) const fn as_str(self) -> &'static str {
-                match self { $(Self::$item => $name,)+ }
+            #[inline]
+            pub(crate) fn word(self) -> &'static Fixed {
+                static WORDS: &[Fixed] = &[$(Fixed::new($name),)+];
+                WORDS.get(self as usize).unwrap_or_default()
+            }
+
+            #[cfg(test)]
+            pub(crate) fn as_str(self) -> &'static str {
+                self.word().text
             }
         }
     };

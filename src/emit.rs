@@ -10,6 +10,7 @@ use crate::app::AppValue;
 use crate::buffer::Buffer;
 use crate::event::{Outside, Site, alone, outside_spans};
 use crate::field::Status;
+use crate::fixed::Fixed;
 use crate::json::{self, Key};
 use crate::line::{Line, lend};
 use crate::plan::{LogPlan, Plan, Step};
@@ -154,7 +155,7 @@ impl<'r> Writer<'r, '_> {
         let record = self.record;
         // Most are words, which are written in one place.
         let word = match step {
-            Step::Timestamp => self.time,
+            Step::Timestamp => return self.timestamp(key).lend(place),
             Step::Reduced(at) => {
                 let text = record.reduced.get(at)?.as_ref()?;
                 match text.as_word() {
@@ -162,7 +163,7 @@ impl<'r> Writer<'r, '_> {
                     word => word,
                 }
             }
-            Step::Method => Some(record.method),
+            Step::Method => return Some(self.fixed(key, record.method)),
             Step::Route => {
                 let route = record.route.as_ref()?;
                 if let Template::Escaped(text) = route {
@@ -170,12 +171,12 @@ impl<'r> Writer<'r, '_> {
                 }
                 Some(route.as_str())
             }
-            Step::Scheme => record.scheme,
-            Step::Version => record.version,
+            Step::Scheme => return Some(self.fixed(key, record.scheme?)),
+            Step::Version => return Some(self.fixed(key, record.version?)),
+            Step::AgentName => return Some(self.fixed(key, record.device?.name.word())),
+            Step::AgentOs => return Some(self.fixed(key, record.device?.system.word())),
+            Step::DeviceType => return Some(self.fixed(key, record.device?.kind.word())),
             Step::Status(Status::Class) => record.status.and_then(class),
-            Step::AgentName => Some(record.device?.name.as_str()),
-            Step::AgentOs => Some(record.device?.system.as_str()),
-            Step::DeviceType => Some(record.device?.kind.as_str()),
             Step::ErrorType => self.error(),
             Step::Log => return self.head().lend(place),
             // Written with the log's name.
@@ -195,6 +196,19 @@ impl<'r> Writer<'r, '_> {
         }?;
         self.line.word(key, word);
         Part::Text(word).lend(place)
+    }
+
+    #[inline]
+    fn fixed(&mut self, key: &Key, word: &'static Fixed) -> &'static dyn Value {
+        self.line.fixed(key, word);
+        &word.text
+    }
+
+    #[inline(never)]
+    fn timestamp(&mut self, key: &Key) -> Part<'r> {
+        let Some(time) = self.time else { return Part::Absent };
+        self.line.word(key, time);
+        Part::Text(time)
     }
 
     fn head(&mut self) -> Part<'r> {
