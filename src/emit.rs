@@ -91,7 +91,10 @@ impl<'e> Emission<'e> {
         line.clear();
         let Self { plan, record, log, added, time, .. } = *self;
         let mut writer = Writer { plan, record, log, added, time, line: &mut line };
-        for (((step, key), part), value) in log.steps.iter().zip(parts).zip(values) {
+        let (mut parts, mut values) = (parts.iter_mut(), values.iter_mut());
+        for (step, key) in &log.steps {
+            let Some(part) = parts.next() else { break };
+            let Some(value) = values.next() else { break };
             *value = writer.value(*step, key, part);
         }
         line.close();
@@ -272,11 +275,15 @@ impl<'r> Writer<'r, '_> {
         Part::Signed(status.as_u16().into())
     }
 
+    /// A number below 1 000.
     fn small(&mut self, key: &Key, number: u16) -> Part<'r> {
-        self.line.bare(key, itoa::Buffer::new().format(number).as_bytes());
+        let digits = json::three_digits(number);
+        let zeros = usize::from(number < 100) + usize::from(number < 10);
+        self.line.bare(key, digits.get(zeros..).unwrap_or_default());
         Part::Signed(number.into())
     }
 
+    #[inline(never)]
     fn unsigned(&mut self, key: &Key, number: u64) -> Part<'r> {
         self.line.bare(key, itoa::Buffer::new().format(number).as_bytes());
         Part::Unsigned(number)
