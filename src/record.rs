@@ -125,7 +125,9 @@ impl Record {
     /// Reduces what the plan keeps; the key of this moment, if there is one.
     fn reduce<B>(&mut self, plan: &Plan, request: &Request<B>, now: SystemTime) -> Option<Current> {
         let capture = Capture::of(plan, request, now);
-        self.reduced.extend(plan.reductions.iter().map(|reduction| capture.reduce(reduction)));
+        if !plan.reductions.is_empty() {
+            self.reduced.extend(plan.reductions.iter().map(|reduction| capture.reduce(reduction)));
+        }
         if plan.needs.device {
             self.device = capture.device();
         }
