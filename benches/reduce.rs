@@ -16,6 +16,7 @@ mod leaves {
     pub mod address;
     pub mod client;
     pub mod device;
+    pub mod fixed;
     pub mod forwarded;
     pub mod host;
     pub mod listed;
@@ -46,7 +47,7 @@ use criterion::{
 use device::{Hints, classify};
 use ipnet::IpNet;
 use leaves::{
-    address, client, device, forwarded, host, listed, percent, pseudonym, scan, text, url,
+    address, client, device, fixed, forwarded, host, listed, percent, pseudonym, scan, text, url,
 };
 use pseudonym::Epoch;
 use sha2::{Digest as _, Sha256};

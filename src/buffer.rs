@@ -4,6 +4,7 @@
 //! name, value and quote are put there with one look at the length. The room is used again, and is never
 //! read beyond what has been written.
 
+use crate::fixed::Fixed;
 use crate::json::Key;
 
 #[derive(Default)]
@@ -38,6 +39,26 @@ impl Buffer {
         } else {
             self.long(key.text(), word.as_bytes(), b"\"");
         }
+    }
+
+    /// One of our own words, between quotes.
+    #[inline]
+    pub(crate) fn fixed(&mut self, key: &Key, word: &Fixed) {
+        if self.short_fixed(key, word).is_none() {
+            self.long(key.text(), word.text.as_bytes(), b"\"");
+        }
+    }
+
+    #[inline]
+    fn short_fixed(&mut self, key: &Key, word: &Fixed) -> Option<()> {
+        let room: &mut [u8; FIELD] = self.room.get_mut(self.len..)?.first_chunk_mut()?;
+        if key.len() > Key::SHORT {
+            return None;
+        }
+        *room.first_chunk_mut()? = *key.short();
+        *room.get_mut(key.len()..)?.first_chunk_mut()? = *word.quoted();
+        self.len += key.len() + word.text.len() + 1;
+        Some(())
     }
 
     /// A value without quotes.
@@ -138,10 +159,12 @@ mod tests {
 
     use super::*;
 
+    static FIXED: Fixed = Fixed::new("one of our own words, 31 bytes!");
+
     proptest! {
         #[test]
         fn fields_of_every_length_follow_each_other(
-            fields in prop::collection::vec((1..70_usize, 0..90_usize, 0..4_usize), 0..40)
+            fields in prop::collection::vec((1..70_usize, 0..90_usize, 0..5_usize), 0..40)
         ) {
             let mut buffer = Buffer::new();
             for _ in 0..2 {
@@ -149,8 +172,9 @@ mod tests {
                 let mut expected = Vec::new();
                 for (name, value, kind) in &fields {
                     let (key, value) = ("n".repeat(*name), "0123456789".repeat(9)[..*value].to_owned());
+                    let value = if *kind == 4 { FIXED.text.to_owned() } else { value };
                     let text = match kind {
-                        0 => format!(",\"{key}\":\"{value}\""),
+                        0 | 4 => format!(",\"{key}\":\"{value}\""),
                         1 => format!(",\"{key}\":{value}"),
                         _ => value.clone(),
                     };
@@ -159,6 +183,7 @@ mod tests {
                         0 => buffer.word(&Key::new(&key), &value),
                         1 => buffer.bare(&Key::new(&key), value.as_bytes()),
                         2 => buffer.append(value.as_bytes()),
+                        4 => buffer.fixed(&Key::new(&key), &FIXED),
                         _ => buffer.with(|line| line.extend_from_slice(value.as_bytes())),
                     }
                     prop_assert_eq!(buffer.written(), &expected[..]);

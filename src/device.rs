@@ -11,6 +11,7 @@ mod letters;
 mod vocabulary;
 mod words;
 
+use crate::fixed::Fixed;
 use hints::{brand, platform};
 use vocabulary::{Role, Sign};
 use words::number;
@@ -45,11 +46,26 @@ pub(crate) struct Hints<'a> {
 /// # Privacy
 /// About ten bits of version and one value of each list leave; an empty header counts as not sent.
 pub(crate) fn classify(hints: Hints<'_>) -> Option<Device> {
+    match hints {
+        Hints { user_agent, brands: None, mobile: None, platform: None } => {
+            user_agent.filter(|text| !text.is_empty()).map(described)
+        }
+        _ => hinted(hints),
+    }
+}
+
+#[inline(never)]
+fn described(text: &[u8]) -> Device {
+    Reading::of(text).device()
+}
+
+#[inline(never)]
+fn hinted(hints: Hints<'_>) -> Option<Device> {
     let sent = [hints.user_agent, hints.brands, hints.mobile, hints.platform];
     if sent.iter().flatten().all(|value| value.is_empty()) {
         return None;
     }
-    let text = Reading::of(hints.user_agent.unwrap_or_default()).device();
+    let text = described(hints.user_agent.unwrap_or_default());
     if text.kind == Kind::Bot {
         return Some(text);
     }
@@ -96,8 +112,15 @@ macro_rules! closed_list {
             #[cfg(test)]
             pub(crate) const ALL: &[Self] = &[$(Self::$item,)+];
 
-            pub(crate) const fn as_str(self) -> &'static str {
-                match self { $(Self::$item => $name,)+ }
+            #[inline]
+            pub(crate) fn word(self) -> &'static Fixed {
+                static WORDS: &[Fixed] = &[$(Fixed::new($name),)+];
+                WORDS.get(self as usize).unwrap_or_default()
+            }
+
+            #[cfg(test)]
+            pub(crate) fn as_str(self) -> &'static str {
+                self.word().text
             }
         }
     };

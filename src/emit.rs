@@ -10,6 +10,7 @@ use crate::app::AppValue;
 use crate::buffer::Buffer;
 use crate::event::{Outside, Site, alone, outside_spans};
 use crate::field::Status;
+use crate::fixed::Fixed;
 use crate::json::{self, Key};
 use crate::line::{Line, lend};
 use crate::plan::{LogPlan, Plan, Step};
@@ -90,7 +91,10 @@ impl<'e> Emission<'e> {
         line.clear();
         let Self { plan, record, log, added, time, .. } = *self;
         let mut writer = Writer { plan, record, log, added, time, line: &mut line };
-        for (((step, key), part), value) in log.steps.iter().zip(parts).zip(values) {
+        let (mut parts, mut values) = (parts.iter_mut(), values.iter_mut());
+        for (step, key) in &log.steps {
+            let Some(part) = parts.next() else { break };
+            let Some(value) = values.next() else { break };
             *value = writer.value(*step, key, part);
         }
         line.close();
@@ -154,7 +158,7 @@ impl<'r> Writer<'r, '_> {
         let record = self.record;
         // Most are words, which are written in one place.
         let word = match step {
-            Step::Timestamp => self.time,
+            Step::Timestamp => return self.timestamp(key).lend(place),
             Step::Reduced(at) => {
                 let text = record.reduced.get(at)?.as_ref()?;
                 match text.as_word() {
@@ -162,7 +166,7 @@ impl<'r> Writer<'r, '_> {
                     word => word,
                 }
             }
-            Step::Method => Some(record.method),
+            Step::Method => return Some(self.fixed(key, record.method)),
             Step::Route => {
                 let route = record.route.as_ref()?;
                 if let Template::Escaped(text) = route {
@@ -170,12 +174,12 @@ impl<'r> Writer<'r, '_> {
                 }
                 Some(route.as_str())
             }
-            Step::Scheme => record.scheme,
-            Step::Version => record.version,
+            Step::Scheme => return Some(self.fixed(key, record.scheme?)),
+            Step::Version => return Some(self.fixed(key, record.version?)),
+            Step::AgentName => return Some(self.fixed(key, record.device?.name.word())),
+            Step::AgentOs => return Some(self.fixed(key, record.device?.system.word())),
+            Step::DeviceType => return Some(self.fixed(key, record.device?.kind.word())),
             Step::Status(Status::Class) => record.status.and_then(class),
-            Step::AgentName => Some(record.device?.name.as_str()),
-            Step::AgentOs => Some(record.device?.system.as_str()),
-            Step::DeviceType => Some(record.device?.kind.as_str()),
             Step::ErrorType => self.error(),
             Step::Log => return self.head().lend(place),
             // Written with the log's name.
@@ -195,6 +199,19 @@ impl<'r> Writer<'r, '_> {
         }?;
         self.line.word(key, word);
         Part::Text(word).lend(place)
+    }
+
+    #[inline]
+    fn fixed(&mut self, key: &Key, word: &'static Fixed) -> &'static dyn Value {
+        self.line.fixed(key, word);
+        &word.text
+    }
+
+    #[inline(never)]
+    fn timestamp(&mut self, key: &Key) -> Part<'r> {
+        let Some(time) = self.time else { return Part::Absent };
+        self.line.word(key, time);
+        Part::Text(time)
     }
 
     fn head(&mut self) -> Part<'r> {
@@ -258,11 +275,15 @@ impl<'r> Writer<'r, '_> {
         Part::Signed(status.as_u16().into())
     }
 
+    /// A number below 1 000.
     fn small(&mut self, key: &Key, number: u16) -> Part<'r> {
-        self.line.bare(key, itoa::Buffer::new().format(number).as_bytes());
+        let digits = json::three_digits(number);
+        let zeros = usize::from(number < 100) + usize::from(number < 10);
+        self.line.bare(key, digits.get(zeros..).unwrap_or_default());
         Part::Signed(number.into())
     }
 
+    #[inline(never)]
     fn unsigned(&mut self, key: &Key, number: u64) -> Part<'r> {
         self.line.bare(key, itoa::Buffer::new().format(number).as_bytes());
         Part::Unsigned(number)

@@ -70,7 +70,8 @@ pub fn host(input: &[u8]) {
 pub fn language(input: &[u8]) {
     let (accept, allow) = split(input);
     let allow = words(allow);
-    let found = language::language(accept, &allow).map(|found| found.word(&allow).to_owned());
+    let languages = language::Languages::new(&allow);
+    let found = language::language(accept, &languages).map(|found| found.word(&allow).to_owned());
     assert!(found.is_none_or(|word| word == "_OTHER" || allow.contains(&word)));
 }
 

@@ -3,8 +3,46 @@
 //! `Accept-Language` with all its weights and regions tells browsers apart (RFC 9110 §17.13), so that
 //! only the first choice counts, without region or script, and only as a place in a declared list.
 
-use crate::listed::Listed;
+use crate::listed::{Listed, Words};
 use crate::scan;
+use crate::text::Text;
+
+/// The languages that a log declares.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Languages {
+    words: Words,
+    /// What can be a primary subtag, folded; 0 for any other word.
+    folded: Box<[u64]>,
+}
+
+impl Languages {
+    pub(crate) fn new(words: &[String]) -> Self {
+        let folded = words.iter().map(|word| {
+            let is_primary =
+                is_subtag(word.as_bytes()) && word.bytes().all(|byte| byte.is_ascii_alphabetic());
+            if is_primary { folded(word.as_bytes()) } else { 0 }
+        });
+        Self { folded: folded.collect(), words: Words::new(words) }
+    }
+
+    /// As it is written.
+    pub(crate) fn text(&self, listed: Listed) -> Text {
+        self.words.text(listed)
+    }
+
+    #[inline]
+    fn find(&self, primary: &[u8]) -> Listed {
+        let primary = folded(primary);
+        let declared = self.folded.iter().position(|word| *word == primary);
+        declared.map_or(Listed::Other, Listed::At)
+    }
+}
+
+/// Up to eight letters as a number, whatever their case.
+#[inline]
+fn folded(letters: &[u8]) -> u64 {
+    letters.iter().fold(0, |word, letter| word << 8 | u64::from(letter | 0x20))
+}
 
 const LONGEST: usize = 8 * 1024;
 /// The ranges that are read do not need more.
@@ -16,43 +54,72 @@ const LONGEST_RANGE: usize = 64;
 ///
 /// `None` when nothing is left over, when the value is longer than 8 KiB, or when one of the 16 ranges that
 /// are read breaks RFC 9110 §12.4.2 or RFC 4647 §2.1, or does not end within the first KiB.
-pub(crate) fn language(accept: &[u8], allow: &[impl AsRef<str>]) -> Option<Listed> {
+pub(crate) fn language(accept: &[u8], allow: &Languages) -> Option<Listed> {
     let primary = usual(accept).or_else(|| general(accept))?;
-    Some(Listed::of(primary, allow))
+    Some(allow.find(primary))
 }
 
 /// The first language of what browsers usually send: that has no weight, and the others have tenths.
 fn usual(accept: &[u8]) -> Option<&[u8]> {
-    let (first, mut rest) = tag(accept.get(..accept.len().min(LONGEST_RANGE))?)?;
-    while let [b',', behind @ ..] = rest {
-        let (_, behind) = tag(behind.strip_prefix(b" ").unwrap_or(behind))?;
-        rest = behind_tenth(behind);
+    if accept.len() > LONGEST_RANGE {
+        return None;
     }
-    (rest.is_empty() && accept.len() <= LONGEST_RANGE).then_some(first)
+    let (first, mut at) = tag(accept, 0)?;
+    while let Some(byte) = accept.get(at) {
+        if *byte != b',' {
+            return None;
+        }
+        at += if accept.get(at + 1) == Some(&b' ') { 2 } else { 1 };
+        (_, at) = tag(accept, at)?;
+        if let Some([b';', b'q', b'=', b'0', b'.', b'0'..=b'9']) = accept.get(at..at + 6) {
+            at += 6;
+        }
+    }
+    accept.get(..first)
 }
 
-/// The primary subtag that a text begins with, and what stands behind the tag.
-fn tag(text: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (primary, mut rest) = run(text, u8::is_ascii_alphabetic)?;
-    while let [b'-', behind @ ..] = rest {
-        (_, rest) = run(behind, u8::is_ascii_alphanumeric)?;
+/// Where the primary subtag of the tag that begins at `start` ends, and where the tag does.
+#[inline]
+fn tag(text: &[u8], start: usize) -> Option<(usize, usize)> {
+    let primary = run(text, start, LETTER)?;
+    let mut end = primary;
+    while text.get(end) == Some(&b'-') {
+        end = run(text, end + 1, LETTER | DIGIT)?;
     }
-    Some((primary, rest))
+    Some((primary, end))
 }
 
-/// One to eight bytes of a kind, and the text behind them.
-fn run(text: &[u8], is_kind: impl Fn(&u8) -> bool) -> Option<(&[u8], &[u8])> {
-    let len = text.iter().take_while(|byte| is_kind(byte)).count();
-    (1..=8).contains(&len).then_some(())?;
-    text.split_at_checked(len)
+/// Where one to eight bytes of these kinds end.
+#[inline]
+fn run(text: &[u8], start: usize, kinds: u8) -> Option<usize> {
+    let mut end = start;
+    while text
+        .get(end)
+        .is_some_and(|byte| KINDS.get(usize::from(*byte)).is_some_and(|kind| kind & kinds != 0))
+    {
+        end += 1;
+    }
+    (1..=8).contains(&(end - start)).then_some(end)
 }
 
-fn behind_tenth(text: &[u8]) -> &[u8] {
-    match text {
-        [b';', b'q', b'=', b'0', b'.', b'0'..=b'9', behind @ ..] => behind,
-        _ => text,
+const LETTER: u8 = 1;
+const DIGIT: u8 = 2;
+
+static KINDS: [u8; 256] = {
+    let (mut kinds, mut byte) = ([0; 256], 0_u8);
+    while byte < 128 {
+        #[expect(clippy::indexing_slicing, reason = "fails the build, not a request")]
+        {
+            kinds[byte as usize] = match byte {
+                b'a'..=b'z' | b'A'..=b'Z' => LETTER,
+                b'0'..=b'9' => DIGIT,
+                _ => 0,
+            };
+        }
+        byte += 1;
     }
-}
+    kinds
+};
 
 fn general(accept: &[u8]) -> Option<&[u8]> {
     if accept.len() > LONGEST {
@@ -158,7 +225,8 @@ mod tests {
 
     fn written(accept: &str) -> Option<&'static str> {
         const ALLOW: [&str; 3] = ["en", "de", "pt"];
-        language(accept.as_bytes(), &ALLOW).map(|listed| listed.word(&ALLOW))
+        let languages = Languages::new(&ALLOW.map(str::to_owned));
+        language(accept.as_bytes(), &languages).map(|listed| listed.word(&ALLOW))
     }
 
     #[test]
@@ -213,7 +281,7 @@ mod tests {
         ] {
             assert_eq!(written(accept), None, "{accept}");
         }
-        assert_eq!(language(b"en\xff", &["en"]), None);
+        assert_eq!(language(b"en\xff", &Languages::new(&["en".to_owned()])), None);
         assert_eq!(written(&format!("en{}", ",".repeat(9000))), None);
     }
 

@@ -13,6 +13,7 @@ mod error;
 mod event;
 mod exchange;
 mod field;
+mod fixed;
 mod forwarded;
 #[cfg(fuzzing)]
 #[doc(hidden)]

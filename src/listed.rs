@@ -36,6 +36,7 @@ pub(crate) enum Listed {
 
 impl Listed {
     /// Where `word` is declared; the case of ASCII letters does not matter.
+    #[cfg(test)]
     pub(crate) fn of(word: &[u8], allow: &[impl AsRef<str>]) -> Self {
         let is = |entry: &str| entry.as_bytes().eq_ignore_ascii_case(word);
         let declared = allow.iter().position(|entry| is(entry.as_ref()));

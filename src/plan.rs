@@ -22,7 +22,7 @@ use crate::host::Hosts;
 use crate::json::Key;
 use crate::key_error::KeyError;
 use crate::keys::{Current, Keys};
-use crate::listed::Words;
+use crate::language::Languages;
 use crate::policy::{
     ClientSource, Declaration, Keys as Where, LegalBasis, Log, Policy, Signal, TrustedProxy,
 };
@@ -85,7 +85,7 @@ pub(crate) enum Reduction {
     Host(Hosts),
     Referer(Referer),
     UserAgent,
-    Language(Words),
+    Language(Languages),
 }
 
 /// One value of a record, in the order in which the event lists them.
@@ -302,7 +302,7 @@ impl Draft {
             Field::DeviceType => self.device(Step::DeviceType),
             Field::UserAgentOriginal { .. } => self.reduced(Reduction::UserAgent),
             Field::BrowserLanguage { allow } => {
-                self.reduced(Reduction::Language(Words::new(allow)))
+                self.reduced(Reduction::Language(Languages::new(allow)))
             }
             Field::RequestDuration { precision } => {
                 self.needs.duration = true;

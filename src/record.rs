@@ -16,6 +16,7 @@ use http_body::Body;
 
 use crate::app::{ErrorCode, LogFields};
 use crate::device::Device;
+use crate::fixed::Fixed;
 use crate::keys::Current;
 use crate::plan::Plan;
 use crate::text::Text;
@@ -51,9 +52,9 @@ pub(crate) struct Record {
     pub(crate) device: Option<Device>,
     pub(crate) status: Option<StatusCode>,
     pub(crate) grpc: Option<u8>,
-    pub(crate) method: &'static str,
-    pub(crate) version: Option<&'static str>,
-    pub(crate) scheme: Option<&'static str>,
+    pub(crate) method: &'static Fixed,
+    pub(crate) version: Option<&'static Fixed>,
+    pub(crate) scheme: Option<&'static Fixed>,
     pub(crate) end: End,
     is_grpc: bool,
     inside: bool,
@@ -124,8 +125,8 @@ impl Record {
     /// Reduces what the plan keeps; the key of this moment, if there is one.
     fn reduce<B>(&mut self, plan: &Plan, request: &Request<B>, now: SystemTime) -> Option<Current> {
         let capture = Capture::of(plan, request, now);
-        for reduction in &plan.reductions {
-            self.reduced.push(capture.reduce(reduction));
+        if !plan.reductions.is_empty() {
+            self.reduced.extend(plan.reductions.iter().map(|reduction| capture.reduce(reduction)));
         }
         if plan.needs.device {
             self.device = capture.device();
@@ -145,7 +146,8 @@ impl Record {
         (*announced, *read, *sent, *owed) = (None, None, 0, None);
         (*route, *code, *fields, *device) = (None, None, LogFields::default(), None);
         (*logs, *consented) = (0, 0);
-        (*status, *grpc, *method, *version, *scheme) = (None, None, "", None, None);
+        (*status, *grpc, *version, *scheme) = (None, None, None, None);
+        *method = Default::default();
         (*end, *is_grpc, *inside) = (End::Aborted, false, false);
     }
 
@@ -239,20 +241,21 @@ impl Record {
 
     /// 101, or the tunnel of a CONNECT: nothing of what follows is part of the exchange.
     fn upgrades(&self, status: StatusCode) -> bool {
-        let connect = self.method == "CONNECT";
+        let connect = self.method.text == "CONNECT";
         status == StatusCode::SWITCHING_PROTOCOLS || connect && status.is_success()
     }
 
     /// The server stops by itself after these bytes, or sends no body whatever there is.
     fn owes<R: Body>(&self, response: &Response<R>) -> Option<u64> {
-        let head = self.method == "HEAD";
+        let head = self.method.text == "HEAD";
         let status = response.status();
         let bodiless = [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&status);
         if head || bodiless || status.is_informational() {
             return Some(0);
         }
         // HTTP/1 corrects the length of a body that is empty from the start; HTTP/2 breaks its promise.
-        let corrected = response.body().is_end_stream() && self.version != Some("2");
+        let corrected = response.body().is_end_stream()
+            && self.version.is_none_or(|version| version.text != "2");
         let announced = if corrected { None } else { announced(response.headers()) };
         announced.or_else(|| response.body().size_hint().exact())
     }

@@ -2,16 +2,26 @@
 //!
 //! A word is a run of letters of ASCII, whatever their case. Which bytes of a window are letters is told
 //! without branches, one bit a byte; where words begin and end is counted in those bits.
+#![allow(
+    clippy::indexing_slicing,
+    reason = "a table of 32 is indexed by five bits, or while building"
+)]
 
-/// The words of a text, each with the place behind it.
-pub(super) struct Words<'a> {
-    text: &'a [u8],
-    /// Where in the text the window begins.
-    at: usize,
+use std::num::NonZeroU64;
+
+/// A part of a text, and the words that are left to read in it.
+pub(super) struct Window {
     /// Zeros stand for what the text does not have.
-    window: [u8; WINDOW + LETTERS],
-    /// A bit for each letter of the window that has not been read.
+    bytes: [u8; WINDOW + LETTERS],
+    /// A bit for each letter that has not been read.
     left: u64,
+}
+
+/// Where in a window a word stands.
+#[derive(Clone, Copy)]
+pub(super) struct Word {
+    start: usize,
+    end: usize,
 }
 
 const WINDOW: usize = 64;
@@ -19,76 +29,120 @@ const WINDOW: usize = 64;
 /// So many letters of a word are told, its last ones.
 const LETTERS: usize = 16;
 
-impl<'a> Words<'a> {
+impl Window {
     #[inline]
-    pub(super) fn behind(text: &'a [u8], at: usize) -> Self {
-        let mut words = Self { text, at, window: [0; WINDOW + LETTERS], left: 0 };
-        words.look();
-        words
-    }
-
-    /// Goes on at a place that is not before the end of the last word.
-    #[inline]
-    pub(super) fn skip_to(&mut self, at: usize) {
-        let places = at - self.at;
-        if places < WINDOW {
-            self.left &= u64::MAX << places;
-        } else {
-            self.look_at(at);
-        }
-    }
-
-    #[inline(never)]
-    fn look_at(&mut self, at: usize) {
-        self.at = at;
-        self.window = [0; WINDOW + LETTERS];
-        self.look();
-    }
-
-    /// Fills the window, which is empty.
-    #[inline]
-    fn look(&mut self) {
-        let rest = self.text.get(self.at..).unwrap_or_default();
-        let rest = rest.get(..self.window.len()).unwrap_or(rest);
-        if let Some(place) = self.window.get_mut(..rest.len()) {
+    pub(super) fn at(text: &[u8], at: usize) -> Self {
+        let mut bytes = [0; WINDOW + LETTERS];
+        let rest = text.get(at..).unwrap_or_default();
+        let rest = rest.get(..bytes.len()).unwrap_or(rest);
+        if let Some(place) = bytes.get_mut(..rest.len()) {
             place.copy_from_slice(rest);
         }
-        self.left = self.window.first_chunk().map_or(0, letters);
+        Self { bytes, left: bytes.first_chunk().map_or(0, letters) }
     }
 
-    fn word(&self, start: usize, end: usize) -> u128 {
-        let len = LETTERS.min(end - start);
-        let letters = self.window.get(end - len..).and_then(<[u8]>::first_chunk);
+    /// The next word that ends here, or how many places on another window has to begin.
+    #[inline]
+    pub(super) const fn next(&mut self) -> Result<Word, usize> {
+        let Some(left) = NonZeroU64::new(self.left) else {
+            return Err(WINDOW);
+        };
+        let start = left.trailing_zeros() as usize;
+        // A bit that is added to a run of bits goes behind it.
+        let Some(behind) = NonZeroU64::new(self.left.wrapping_add(1 << start)) else {
+            // It may go on. Of one that fills the window, the letters that count are still to come.
+            return Err(if start == 0 { WINDOW - LETTERS } else { start });
+        };
+        self.left &= behind.get();
+        Ok(Word { start, end: behind.trailing_zeros() as usize })
+    }
+
+    /// Leaves out what stands before a place, which is not before the end of the last word.
+    #[inline]
+    pub(super) const fn skip_to(&mut self, place: usize) -> Result<(), usize> {
+        if place >= WINDOW {
+            return Err(place);
+        }
+        self.left &= u64::MAX << place;
+        Ok(())
+    }
+
+    /// A word's letters, as [`key`] gives them.
+    #[inline]
+    pub(super) fn key(&self, word: Word) -> u128 {
+        let len = LETTERS.min(word.len());
+        let letters = self.bytes.get(word.end - len..).and_then(<[u8]>::first_chunk);
         let letters = u128::from_le_bytes(*letters.unwrap_or(&[0; LETTERS]));
         (letters | u128::from_le_bytes([0x20; LETTERS]))
             & FIRST.get(len).copied().unwrap_or_default()
     }
+
+    /// Whether a word of this length that begins with this letter may be one of these.
+    #[inline]
+    pub(super) fn is_of(&self, word: Word, shapes: &Shapes) -> bool {
+        shapes.0[usize::from(self.byte(word.start) & 31)] >> word.len() & 1 != 0
+    }
+
+    /// A word's last letter, in either case.
+    #[inline]
+    pub(super) fn last(&self, word: Word) -> u8 {
+        self.byte(word.end.wrapping_sub(1))
+    }
+
+    /// The byte behind a word.
+    #[inline]
+    pub(super) fn behind(&self, word: Word) -> u8 {
+        self.byte(word.end)
+    }
+
+    #[inline]
+    fn byte(&self, at: usize) -> u8 {
+        self.bytes.get(at).copied().unwrap_or_default()
+    }
 }
 
-impl Iterator for Words<'_> {
-    type Item = (u128, usize);
-
-    /// A word as [`key`] gives it, and where it ends.
+impl Word {
     #[inline]
-    fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            let start = self.left.trailing_zeros() as usize;
-            if start == WINDOW {
-                let next = self.at + WINDOW;
-                if next >= self.text.len() {
-                    return None;
-                }
-                self.look_at(next);
-                continue;
-            }
-            let end = start + (!(self.left >> start)).trailing_zeros() as usize;
-            if end < WINDOW {
-                self.left &= u64::MAX << end;
-                return Some((self.word(start, end), self.at + end));
-            }
-            // It may go on. Of one that fills the window, the letters that count are still to come.
-            self.look_at(self.at + if start == 0 { WINDOW - LETTERS } else { start });
+    pub(super) const fn end(self) -> usize {
+        self.end
+    }
+
+    const fn len(self) -> usize {
+        self.end - self.start
+    }
+}
+
+/// How long words are, a bit for each length, by their first letter. Longer words than are told may be any.
+pub(super) struct Shapes([u64; 32]);
+
+impl Shapes {
+    pub(super) const fn none() -> Self {
+        Self([u64::MAX << (LETTERS + 1); 32])
+    }
+
+    /// With a word as [`key`] gives it.
+    pub(super) const fn with(mut self, key: u128) -> Self {
+        self.0[(key & 31) as usize] |= 1 << (key.ilog2() / 8 + 1);
+        self
+    }
+}
+
+/// A set of letters, whatever their case.
+pub(super) struct Letters([bool; 32]);
+
+impl Letters {
+    pub(super) const fn of(letters: &str) -> Self {
+        let (mut set, mut letters) = ([false; 32], letters.as_bytes());
+        while let [letter, rest @ ..] = letters {
+            set[(*letter & 31) as usize] = true;
+            letters = rest;
         }
+        Self(set)
+    }
+
+    #[inline]
+    pub(super) fn has(&self, letter: u8) -> bool {
+        self.0[usize::from(letter & 31)]
     }
 }
 
@@ -96,10 +150,7 @@ impl Iterator for Words<'_> {
 static FIRST: [u128; LETTERS + 1] = {
     let (mut masks, mut len) = ([0; LETTERS + 1], 1);
     while len <= LETTERS {
-        #[expect(clippy::indexing_slicing, reason = "fails the build, not a request")]
-        {
-            masks[len] = u128::MAX >> (128 - 8 * len);
-        }
+        masks[len] = u128::MAX >> (128 - 8 * len);
         len += 1;
     }
     masks
@@ -150,6 +201,33 @@ mod tests {
         words
     }
 
+    /// As texts are read: every word, and where it ends; `skip` goes on from there.
+    fn told(
+        text: &[u8],
+        mut at: usize,
+        mut skip: impl FnMut(usize) -> usize,
+    ) -> Vec<(u128, usize)> {
+        let mut words = Vec::new();
+        while at < text.len() {
+            let mut window = Window::at(text, at);
+            at += loop {
+                let word = match window.next() {
+                    Ok(word) => word,
+                    Err(places) => break places,
+                };
+                let (key, end) = (window.key(word), at + word.end);
+                assert_eq!(window.behind(word), text.get(end).copied().unwrap_or_default());
+                assert_eq!(window.last(word), text[end - 1]);
+                assert!(window.is_of(word, &Shapes::none().with(key)));
+                words.push((key, end));
+                if let Err(places) = window.skip_to(skip(end) - at) {
+                    break places;
+                }
+            };
+        }
+        words
+    }
+
     fn texts() -> impl Strategy<Value = Vec<u8>> {
         let byte = prop::sample::select(b"azAZmM@[`{/1 \x00\x7f\xc1\xe1".to_vec());
         let run = (byte, prop_oneof![4 => 1..4_usize, 2 => 1..30_usize, 1 => 1..200_usize]);
@@ -161,20 +239,29 @@ mod tests {
         #[test]
         fn windows_agree_with_single_bytes(text in texts(), start in 0..100_usize, skips: u64) {
             let start = start.min(text.len());
-            let all: Vec<_> = Words::behind(&text, start).collect();
             let expected = split(&text[start..]);
-            prop_assert_eq!(&all, &expected.iter().map(|(word, end)| (*word, end + start)).collect::<Vec<_>>());
+            let expected: Vec<_> = expected.iter().map(|(word, end)| (*word, end + start)).collect();
+            prop_assert_eq!(told(&text, start, |end| end), expected);
 
-            let mut words = Words::behind(&text, 0);
+            let mut turn = 0;
+            let mut skip = |end: usize| {
+                turn += 1;
+                let far = if skips >> (turn % 64) & 1 == 1 { 28 * turn } else { 0 };
+                (end + far).min(text.len())
+            };
+            let mut expected = Vec::new();
             let mut at = 0;
-            for turn in 0.. {
-                let next = split(&text[at..]).first().map(|(word, end)| (*word, end + at));
-                prop_assert_eq!(words.next(), next);
-                let Some((_, end)) = next else { break };
-                let skip = if skips >> (turn % 64) & 1 == 1 { 28 * (turn + 1) } else { 0 };
-                at = (end + skip).min(text.len());
-                words.skip_to(at);
+            while let Some((word, end)) = split(&text[at..]).first() {
+                expected.push((*word, end + at));
+                at = skip(end + at);
             }
+            turn = 0;
+            let skip = |end: usize| {
+                turn += 1;
+                let far = if skips >> (turn % 64) & 1 == 1 { 28 * turn } else { 0 };
+                (end + far).min(text.len())
+            };
+            prop_assert_eq!(told(&text, 0, skip), expected);
         }
     }
 }

@@ -4,7 +4,7 @@
 //! number. It is folded into an integer and looked up in a table that is laid out at compile time: one
 //! look a word, no allocation, no regular expression. Nothing of a word is kept.
 
-use super::letters::{Words, key};
+use super::letters::{Letters, Shapes, Window, key};
 use super::vocabulary::{Entry, OTHER_BOT, Sign, VOCABULARY};
 
 /// Versions above are nobody's: they are absent, so that the number cannot carry a message.
@@ -12,25 +12,70 @@ pub(super) const NEWEST: u16 = 999;
 
 /// Hands each word that says something to `note`, with the text behind it, from left to right.
 pub(super) fn read(text: &[u8], mut note: impl FnMut(Sign, &[u8])) {
-    let (mut last, start) =
-        if text.starts_with(START) { (key("mozilla"), START.len()) } else { (0, 0) };
-    let mut words = Words::behind(text, start);
-    for _ in 0..MOST {
-        let Some((word, end)) = words.next() else { return };
-        let (before, after) = text.split_at_checked(end).unwrap_or_default();
-        let sign = match entry(word) {
-            Some(entry) => entry.sign(last, after),
-            None => ends_robotically(before).then(|| robotic(word)).flatten(),
+    let (mut last, mut at) =
+        if text.starts_with(START) { (SILENT, START.len()) } else { (NONE, 0) };
+    let mut left = MOST;
+    while at < text.len() {
+        let mut window = Window::at(text, at);
+        at += loop {
+            let word = match window.next() {
+                Ok(word) => word,
+                Err(places) => break places,
+            };
+            if window.is_of(word, &KNOWN) || ROBOTIC_LETTERS.has(window.last(word)) {
+                let key = window.key(word);
+                let after = text.get(at + word.end()..).unwrap_or_default();
+                if let Some(sign) = sign(key, last, after) {
+                    note(sign, after);
+                }
+                last = key;
+            } else {
+                last = SILENT;
+            }
+            left -= 1;
+            if left == 0 {
+                return;
+            }
+            if window.behind(word) == b'/'
+                && text.get(at + word.end()..).is_some_and(|after| after.starts_with(BOAST))
+                && let Err(places) = window.skip_to(word.end() + BOAST.len())
+            {
+                break places;
+            }
         };
-        if let Some(sign) = sign {
-            note(sign, after);
-        }
-        last = word;
-        if after.first() == Some(&b'/') && after.starts_with(BOAST) {
-            words.skip_to(end + BOAST.len());
-        }
     }
 }
+
+#[inline]
+fn sign(word: u128, last: u128, after: &[u8]) -> Option<Sign> {
+    match entry(word) {
+        Some(entry) => entry.sign(last, after),
+        None => robotic(word),
+    }
+}
+
+/// Before the first word.
+const NONE: u128 = key("");
+
+/// Any word that no other one asks for.
+const SILENT: u128 = key("mozilla");
+
+/// The words that say something, or that others ask for; most are told not to be among them by their length.
+static KNOWN: Shapes = {
+    let (mut shapes, mut at) = (Shapes::none().with(LIKE), 0);
+    while at < VOCABULARY.len() {
+        #[expect(clippy::indexing_slicing, reason = "fails the build, not a request")]
+        let entry = VOCABULARY[at];
+        shapes = shapes.with(entry.word);
+        if let Some(last) = entry.last
+            && last != NONE
+        {
+            shapes = shapes.with(last);
+        }
+        at += 1;
+    }
+    shapes
+};
 
 /// The words that are heard; one text in ten thousand has more.
 const MOST: usize = 40;
@@ -103,12 +148,6 @@ const fn slot(word: u128) -> usize {
     (half.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54) as usize
 }
 
-/// Whether robots call themselves by words with this last letter.
-#[inline]
-fn ends_robotically(text: &[u8]) -> bool {
-    text.last().is_some_and(|letter| LAST_LETTERS & bit(*letter) != 0)
-}
-
 /// Robots that nobody listed end as robots call themselves; CUBOT makes phones.
 #[inline(never)]
 fn robotic(word: u128) -> Option<Sign> {
@@ -135,15 +174,12 @@ const ROBOTIC: [(u128, u128); 12] = [
     ending("monitoring"),
 ];
 
-const LAST_LETTERS: u32 = bit(b't') | bit(b's') | bit(b'r') | bit(b'l') | bit(b'p') | bit(b'g');
+/// With what those ends end.
+static ROBOTIC_LETTERS: Letters = Letters::of("tsrlpg");
 
 const fn ending(text: &str) -> (u128, u128) {
     let above = 128 - 8 * text.len();
     (u128::MAX << above, key(text) << above)
-}
-
-const fn bit(letter: u8) -> u32 {
-    1 << (letter & 31)
 }
 
 /// The whole number that follows a word, at once or after one separator, if it can be a major version.
@@ -160,4 +196,83 @@ pub(super) fn major(text: &[u8]) -> Option<u16> {
         let value = value * 10 + u16::from(digit - b'0');
         (value <= NEWEST).then_some(value)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// As texts are read, with every word looked up.
+    fn all(text: &str, mut note: impl FnMut(Sign, &[u8])) {
+        let (mut last, mut at) = (NONE, 0);
+        let mut rest = text.replace(std::str::from_utf8(BOAST).unwrap(), &" ".repeat(BOAST.len()));
+        rest.push(' ');
+        for (end, word) in rest.split(|c: char| !c.is_ascii_alphabetic()).map(|word| {
+            at += word.len() + 1;
+            (at - 1, key(&word.to_ascii_lowercase()))
+        }) {
+            if word == NONE {
+                continue;
+            }
+            let after = text.as_bytes().get(end..).unwrap_or_default();
+            sign(word, last, after).into_iter().for_each(|sign| note(sign, after));
+            last = word;
+        }
+    }
+
+    fn texts() -> impl Strategy<Value = String> {
+        let word = prop::sample::select(vec![
+            "like",
+            "Windows",
+            "Phone",
+            "Opera",
+            "Mini",
+            "UC",
+            "Browser",
+            "Java",
+            "python",
+            "urllib",
+            "Apache",
+            "HttpClient",
+            "Go-http",
+            "client",
+            "libwww",
+            "perl",
+            "org_bot",
+            "Firefox",
+            "x",
+            "rv",
+            "Gecko",
+            "FooBot",
+            "spiders",
+            "monitoring",
+            "cubot",
+            "S60",
+            "facebookexternalhit",
+            "ebookexternalhit",
+            "Chrome/537.36 (KHTML, like Gecko) Safari",
+            "Mozilla/5.0 (",
+        ]);
+        prop::collection::vec((word, "[ /;]|/1|60|-"), 0..20)
+            .prop_map(|words| words.into_iter().map(|(word, end)| [word, &end].concat()).collect())
+    }
+
+    proptest! {
+        #[test]
+        fn words_that_are_passed_over_say_nothing(text in texts()) {
+            let signs = |tell: &dyn Fn(&mut dyn FnMut(Sign, &[u8]))| {
+                let mut signs = Vec::new();
+                tell(&mut |sign: Sign, after: &[u8]| {
+                    signs.push((sign.agent, sign.system, sign.kind, after.len()));
+                });
+                signs
+            };
+            let heard = signs(&|note| read(text.as_bytes(), note));
+            let all = signs(&|note| all(&text, note));
+            prop_assert_eq!(heard.as_slice(), all.get(..heard.len()).unwrap_or_default());
+            prop_assert!(heard.len() == all.len() || text.len() > 2 * MOST);
+        }
+    }
 }

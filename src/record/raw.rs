@@ -14,6 +14,7 @@ use crate::app::{Consent, PeerAddr, Route};
 use crate::client::truncate;
 use crate::device::{Device, Hints, classify};
 use crate::field::{Path, Referer};
+use crate::fixed::Fixed;
 use crate::keys::Current;
 use crate::plan::{Plan, Reduction};
 #[cfg(feature = "axum")]
@@ -58,7 +59,7 @@ impl<'r> Capture<'r> {
             Reduction::UserAgent => Text::from_utf8(self.headers.user_agent()?),
             Reduction::Language(allow) => {
                 let accept = self.headers.accept_language()?;
-                Some(allow.text(language::language(accept, allow.words())?))
+                Some(allow.text(language::language(accept, allow)?))
             }
         }
     }
@@ -270,18 +271,21 @@ fn asked<'r>(uri: &'r http::Uri, headers: &Headers<'r>) -> Option<&'r [u8]> {
 }
 
 /// A server that knows its scheme puts it into the extensions; a target is only the client's word.
-pub(super) fn scheme<B>(request: &Request<B>) -> Option<&'static str> {
+pub(super) fn scheme<B>(request: &Request<B>) -> Option<&'static Fixed> {
     let given = request.extensions().get::<http::uri::Scheme>();
     known(&SCHEMES, given.or_else(|| request.uri().scheme())?.as_str())
 }
 
-pub(super) const fn version(version: Version) -> Option<&'static str> {
+pub(super) fn version(version: Version) -> Option<&'static Fixed> {
+    static WORDS: [Fixed; 5] =
+        [Fixed::new("0.9"), Fixed::new("1.0"), Fixed::new("1.1"), Fixed::new("2"), Fixed::new("3")];
+    let [http_09, http_10, http_11, http_2, http_3] = &WORDS;
     match version {
-        Version::HTTP_09 => Some("0.9"),
-        Version::HTTP_10 => Some("1.0"),
-        Version::HTTP_11 => Some("1.1"),
-        Version::HTTP_2 => Some("2"),
-        Version::HTTP_3 => Some("3"),
+        Version::HTTP_09 => Some(http_09),
+        Version::HTTP_10 => Some(http_10),
+        Version::HTTP_11 => Some(http_11),
+        Version::HTTP_2 => Some(http_2),
+        Version::HTTP_3 => Some(http_3),
         _ => None,
     }
 }
@@ -311,26 +315,39 @@ pub(crate) enum Template {
 }
 
 /// OpenTelemetry's known methods: RFC 9110 §9.3 and RFC 5789.
-pub(super) const fn method(method: &Method) -> &'static str {
+pub(super) fn method(method: &Method) -> &'static Fixed {
+    static WORDS: [Fixed; 10] = [
+        Fixed::new("GET"),
+        Fixed::new("HEAD"),
+        Fixed::new("POST"),
+        Fixed::new("PUT"),
+        Fixed::new("DELETE"),
+        Fixed::new("CONNECT"),
+        Fixed::new("OPTIONS"),
+        Fixed::new("TRACE"),
+        Fixed::new("PATCH"),
+        Fixed::new("_OTHER"),
+    ];
+    let [get, head, post, put, delete, connect, options, trace, patch, other] = &WORDS;
     match *method {
-        Method::GET => "GET",
-        Method::HEAD => "HEAD",
-        Method::POST => "POST",
-        Method::PUT => "PUT",
-        Method::DELETE => "DELETE",
-        Method::CONNECT => "CONNECT",
-        Method::OPTIONS => "OPTIONS",
-        Method::TRACE => "TRACE",
-        Method::PATCH => "PATCH",
-        _ => "_OTHER",
+        Method::GET => get,
+        Method::HEAD => head,
+        Method::POST => post,
+        Method::PUT => put,
+        Method::DELETE => delete,
+        Method::CONNECT => connect,
+        Method::OPTIONS => options,
+        Method::TRACE => trace,
+        Method::PATCH => patch,
+        _ => other,
     }
 }
 
-const SCHEMES: [&str; 2] = ["http", "https"];
+static SCHEMES: [Fixed; 2] = [Fixed::new("http"), Fixed::new("https")];
 
 /// A word of a closed list; its case counts.
-fn known(words: &[&'static str], word: &str) -> Option<&'static str> {
-    words.iter().find(|known| **known == word).copied()
+fn known(words: &'static [Fixed], word: &str) -> Option<&'static Fixed> {
+    words.iter().find(|known| known.text == word)
 }
 
 #[cfg(test)]

@@ -20,10 +20,10 @@ pub(super) fn path(path: &str, depth: u8) -> Option<Text> {
     let mut left = depth.checked_sub(1).filter(|_| path.len() <= READ)?;
     let mut end = path.len();
     for (at, byte) in path.strip_prefix('/')?.bytes().take(LONGEST).enumerate() {
-        match KINDS.get(usize::from(byte)) {
-            Some(Kind::Plain | Kind::Equals) => {}
-            Some(Kind::Slash) if left > 0 => left -= 1,
-            Some(Kind::Slash) => {
+        match kind(byte) {
+            PLAIN | EQUALS => {}
+            SLASH if left > 0 => left -= 1,
+            SLASH => {
                 end = at + 1;
                 break;
             }
@@ -58,13 +58,14 @@ pub(super) fn query(query: &str, allow: &[impl AsRef<str>]) -> Result<Option<Tex
 }
 
 /// Where the key of the pair that begins at `start` ends, and where the pair does.
+#[inline]
 fn pair(query: &[u8], start: usize) -> Result<(usize, usize), Unusual> {
     let (mut equals, mut at) = (None, start);
     while let Some(byte) = query.get(at) {
-        match KINDS.get(usize::from(*byte)) {
-            Some(Kind::Plain | Kind::Slash) => {}
-            Some(Kind::Equals) => equals = equals.or(Some(at)),
-            Some(Kind::And) => break,
+        match kind(*byte) {
+            PLAIN | SLASH => {}
+            EQUALS => equals = equals.or(Some(at)),
+            AND => break,
             _ => return Err(Unusual),
         }
         at += 1;
@@ -72,28 +73,30 @@ fn pair(query: &[u8], start: usize) -> Result<(usize, usize), Unusual> {
     Ok((equals.unwrap_or(at), at))
 }
 
-#[derive(Clone, Copy)]
-enum Kind {
-    Plain,
-    Slash,
-    Equals,
-    And,
-    Other,
+const PLAIN: u8 = 0;
+const SLASH: u8 = 1;
+const EQUALS: u8 = 2;
+const AND: u8 = 3;
+const OTHER: u8 = 4;
+
+#[inline]
+fn kind(byte: u8) -> u8 {
+    KINDS.get(usize::from(byte)).copied().unwrap_or(OTHER)
 }
 
-static KINDS: [Kind; 256] = {
-    let (mut kinds, mut byte) = ([Kind::Other; 256], 0_u8);
+static KINDS: [u8; 256] = {
+    let (mut kinds, mut byte) = ([OTHER; 256], 0_u8);
     while byte < 128 {
         #[expect(clippy::indexing_slicing, reason = "fails the build, not a request")]
         {
             kinds[byte as usize] = match byte {
-                b'/' => Kind::Slash,
-                b'=' => Kind::Equals,
-                b'&' => Kind::And,
+                b'/' => SLASH,
+                b'=' => EQUALS,
+                b'&' => AND,
                 // A space, in keys.
-                b'+' => Kind::Other,
-                _ if is_plain(byte) => Kind::Plain,
-                _ => Kind::Other,
+                b'+' => OTHER,
+                _ if is_plain(byte) => PLAIN,
+                _ => OTHER,
             };
         }
         byte += 1;
