@@ -12,6 +12,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::text::Text;
 
+mod last;
+
+pub(crate) use last::{last, last_ipv4, last_node};
+
 /// Bytes of the longest IPv6 address with brackets and port.
 pub(crate) const LONGEST_NODE: usize = 53;
 
@@ -104,44 +108,6 @@ impl From<Bits> for IpAddr {
     }
 }
 
-/// The address that a text ends with in one of the two usual forms, and what stands before it: IPv4, or
-/// IPv6 with all of its digits.
-#[inline(always)]
-pub(crate) fn last(text: &[u8]) -> Option<(Bits, &[u8])> {
-    match text {
-        [.., b':', _, _, _, _] => last_ipv6(text),
-        _ => last_ipv4(text),
-    }
-}
-
-#[inline(always)]
-pub(crate) fn last_ipv6(text: &[u8]) -> Option<(Bits, &[u8])> {
-    let (before, full) = text.split_last_chunk()?;
-    Some((Bits::V6(in_full(full)?), before))
-}
-
-#[inline(always)]
-pub(crate) fn last_ipv4(text: &[u8]) -> Option<(Bits, &[u8])> {
-    let (d, text) = last_octet(text)?;
-    let (c, text) = last_octet(text.strip_suffix(b".")?)?;
-    let (b, text) = last_octet(text.strip_suffix(b".")?)?;
-    let (a, text) = last_octet(text.strip_suffix(b".")?)?;
-    Some((Bits::V4(u32::from_be_bytes([a, b, c, d])), text))
-}
-
-#[inline(always)]
-fn last_octet(text: &[u8]) -> Option<(u8, &[u8])> {
-    let (value, rest) = match text {
-        [rest @ .., a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9'] => {
-            (digit(*a) * 100 + digit(*b) * 10 + digit(*c), rest)
-        }
-        [rest @ .., a @ b'1'..=b'9', b @ b'0'..=b'9'] => (digit(*a) * 10 + digit(*b), rest),
-        [rest @ .., a @ b'0'..=b'9'] => (digit(*a), rest),
-        _ => return None,
-    };
-    Some((u8::try_from(value).ok()?, rest))
-}
-
 pub(crate) fn ipv6(text: &[u8]) -> Option<Ipv6Addr> {
     match text.try_into().ok().and_then(in_full) {
         Some(bits) => Some(Ipv6Addr::from_bits(bits)),
@@ -149,10 +115,16 @@ pub(crate) fn ipv6(text: &[u8]) -> Option<Ipv6Addr> {
     }
 }
 
-/// Eight groups of four digits: without a branch between them, many are read at once.
 #[inline(always)]
 pub(crate) fn in_full(text: &[u8; 39]) -> Option<u128> {
-    let (mut digits, mut are_colons) = ([[0; 4]; 8], true);
+    in_groups_of_four(text)
+}
+
+/// The first groups of an address, with all of their digits and colons between them: without a branch,
+/// many are read at once.
+#[inline(always)]
+fn in_groups_of_four<const N: usize>(text: &[u8; N]) -> Option<u128> {
+    let (mut digits, mut are_colons) = ([[b'0'; 4]; 8], true);
     for (group, digits) in text.chunks(5).zip(&mut digits) {
         let (four, behind) = group.split_first_chunk()?;
         *digits = *four;
@@ -164,11 +136,19 @@ pub(crate) fn in_full(text: &[u8; 39]) -> Option<u128> {
         are_hex &= (digit.wrapping_sub(b'0') < 10) | is_letter;
         *value = (digit & 15) + if is_letter { 9 } else { 0 };
     }
-    let mut bytes = [0; 16];
-    for (byte, [high, low]) in bytes.iter_mut().zip(values.as_chunks().0) {
-        *byte = high << 4 | low;
-    }
-    (are_colons & are_hex).then_some(u128::from_be_bytes(bytes))
+    let [a, b, c, d] = values.as_chunks().0 else { return None };
+    let high = packed(*a) << 32 | packed(*b);
+    let low = packed(*c) << 32 | packed(*d);
+    (are_colons & are_hex).then_some(u128::from(high) << 64 | u128::from(low))
+}
+
+/// Eight digits, one in each byte.
+#[inline(always)]
+const fn packed(eight: [u8; 8]) -> u64 {
+    let digits = u64::from_be_bytes(eight);
+    let pairs = (digits | digits >> 4) & 0x00ff_00ff_00ff_00ff;
+    let groups = (pairs | pairs >> 8) & 0x0000_ffff_0000_ffff;
+    (groups | groups >> 16) & 0xffff_ffff
 }
 
 fn in_groups(text: &[u8]) -> Option<Ipv6Addr> {

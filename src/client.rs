@@ -101,10 +101,9 @@ impl Clients {
     {
         let seen = NOTHING_SEEN;
         let mut walk = Walk { client: peer, elements: ELEMENTS, bytes: BYTES, seen };
-        for (count, value) in values.rev().enumerate() {
-            if count == INSTANCES {
-                return Err(Unknown::TooMany);
-            }
+        let mut instances = INSTANCES;
+        for value in values.rev() {
+            instances = instances.checked_sub(1).ok_or(Unknown::TooMany)?;
             if self.pass(&mut walk, value, &hop)? {
                 break;
             }
@@ -118,26 +117,29 @@ impl Clients {
     where
         Hop: for<'h> Fn(&'h [u8]) -> Result<(Bits, &'h [u8]), Unknown>,
     {
-        let (text, is_cut) = walk.enter(value);
-        let mut rest = scan::trim(text, is_blank_or_comma);
+        let (cut, text) = walk.enter(value);
+        let mut rest = trim(text);
         while !rest.is_empty() {
             walk.elements = walk.elements.checked_sub(1).ok_or(Unknown::TooMany)?;
             let (address, before) = hop(rest)?;
             let before = match before {
                 [before @ .., b','] | [before @ .., b',', b' '] => before,
-                _ => separator(before, is_cut)?,
+                _ => match trim(before) {
+                    left if before.get(left.len()) == Some(&b',') => left,
+                    left => separated(before, left, cut)?,
+                },
             };
             walk.client = unwrapped(address, &self.nat64);
             if !self.trusted.contains_again(walk.client, &mut walk.seen) {
                 return Ok(true);
             }
-            rest = scan::trim(before, is_blank_or_comma);
+            rest = trim(before);
         }
-        if is_cut { Err(Unknown::TooLong) } else { Ok(false) }
+        if cut.is_empty() { Ok(false) } else { Err(Unknown::TooLong) }
     }
 }
 
-#[inline]
+#[inline(always)]
 fn listed(rest: &[u8]) -> Result<(Bits, &[u8]), Unknown> {
     match address::last(rest) {
         Some((address, before)) if before.last().is_none_or(|byte| *byte <= b',') => {
@@ -165,21 +167,22 @@ struct Walk {
 }
 
 impl Walk {
-    /// The end of a header instance that is still walked, and whether there is more before it.
-    fn enter<'a>(&mut self, value: &'a [u8]) -> (&'a [u8], bool) {
-        let at = value.len().saturating_sub(self.bytes);
-        let text = value.get(at..).unwrap_or_default();
+    /// What is no longer walked of a header instance, and its end, which still is.
+    const fn enter<'a>(&mut self, value: &'a [u8]) -> (&'a [u8], &'a [u8]) {
+        let (cut, text) = value.split_at(value.len().saturating_sub(self.bytes));
         self.bytes -= text.len();
-        (text, at > 0)
+        (cut, text)
     }
 }
 
-/// What stands before the blanks in front of an element: nothing, or a comma.
+/// `left` of what stands before an element, when there is a comma between them or nothing is left.
 #[inline(never)]
-fn separator(before: &[u8], is_cut: bool) -> Result<&[u8], Unknown> {
-    match scan::trim(before, is_blank) {
-        [] if is_cut => Err(Unknown::TooLong),
-        before @ ([] | [.., b',']) => Ok(before),
+fn separated<'a>(before: &[u8], left: &'a [u8], cut: &[u8]) -> Result<&'a [u8], Unknown> {
+    let gap = before.get(left.len()..).unwrap_or_default();
+    match (left, cut) {
+        _ if scan::last(gap, |byte| byte == b',') > 0 => Ok(left),
+        ([], [] | [.., b',']) => Ok(left),
+        ([], _) => Err(Unknown::TooLong),
         _ => Err(Unknown::NotAnAddress),
     }
 }
@@ -218,6 +221,13 @@ fn single<'a>(mut values: impl Iterator<Item = &'a [u8]>) -> Result<IpAddr, Unkn
 
 pub(crate) const fn is_blank(byte: u8) -> bool {
     byte == b' ' || byte == b'\t'
+}
+
+#[inline(always)]
+fn trim(text: &[u8]) -> &[u8] {
+    // Zero for the blank and the comma alone, with a third of the work of two comparisons.
+    let other = |byte: u8| (byte ^ 4).wrapping_sub(b' ' ^ 4) & !4;
+    scan::trim_pair(text, other, is_blank_or_comma)
 }
 
 #[expect(
@@ -863,6 +873,25 @@ mod tests {
         assert_eq!(listed(&["198.51.100.7", &",".repeat(BYTES - 11)]), Err(Unknown::TooLong));
         assert_eq!(listed(&[&" ".repeat(BYTES + 1)]), Err(Unknown::TooLong));
         assert_eq!(listed(&[&format!("{}198.51.100.7", " ".repeat(BYTES))]), Err(Unknown::TooLong));
+    }
+
+    #[test]
+    fn an_element_that_ends_where_the_bytes_do_is_whole_behind_a_comma() {
+        for (source, client) in
+            [(Source::XForwardedFor, "198.51.100.7"), (Source::Forwarded, "for=198.51.100.7")]
+        {
+            let full = format!("{client}{}", ",".repeat(BYTES - client.len()));
+            assert_eq!(ask(source, &[&format!("6.6.6.6,{full}")]), Ok(address("198.51.100.7")));
+            for left in ["6", "6.6.6.6, ", "\""] {
+                assert_eq!(
+                    ask(source, &[&format!("{left}{full}")]),
+                    Err(Unknown::TooLong),
+                    "{left}"
+                );
+            }
+            let trusted = full.replace("198.51.100.7", "10.255.255.7");
+            assert_eq!(ask(source, &[&format!("6.6.6.6,{trusted}")]), Err(Unknown::TooLong));
+        }
     }
 
     #[test]
