@@ -261,7 +261,7 @@ pub(crate) fn text(address: IpAddr) -> Text {
     let len = pen.len;
     // Whole words are checked several times faster than an address by itself.
     let written = str::from_utf8(&out.0).ok().and_then(|written| written.get(..len));
-    written.and_then(Text::word).unwrap_or(Text::fixed(""))
+    written.map_or(Text::fixed(""), Text::word)
 }
 
 #[repr(align(16))]

@@ -53,24 +53,32 @@ impl Exchange {
     }
 
     /// Emits the record; there is nothing more to tell.
+    #[inline]
     pub(crate) fn end(&mut self) {
-        let Some(mut open) = self.0.take() else { return };
-        let Open { plan, record } = &mut *open;
+        // No call may see where this lies, or everything that it lies in has to be moved for real.
+        if let Some(open) = self.0.take() {
+            open.end();
+        }
+    }
+}
+
+impl Open {
+    #[inline(never)]
+    fn end(mut self: Box<Self>) {
+        let Self { plan, record } = &mut *self;
         if let Some(plan) = plan.take() {
             record.settle(&plan);
             emit(&plan, record);
         }
         record.clear();
-        keep(open);
+        keep(self);
     }
 }
 
 impl Drop for Exchange {
     #[inline]
     fn drop(&mut self) {
-        if self.0.is_some() {
-            self.end();
-        }
+        self.end();
     }
 }
 

@@ -6,7 +6,8 @@
 #![expect(clippy::indexing_slicing, reason = "a table of 256 is indexed by a byte")]
 
 use crate::listed::Listed;
-use crate::percent;
+use crate::{percent, scan};
+use arrayvec::ArrayVec;
 use idna::AsciiDenyList;
 use std::borrow::Cow;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -67,16 +68,15 @@ impl<'a> Authority<'a> {
 }
 
 fn behind_user(text: &str) -> &str {
-    let user = text.bytes().rposition(|byte| byte == b'@');
-    user.and_then(|user| text.get(user + 1..)).unwrap_or(text)
+    text.get(scan::last(text.as_bytes(), |byte| byte == b'@')..).unwrap_or(text)
 }
 
 fn end(place: &str) -> Option<usize> {
-    let position = |wanted| place.bytes().position(|byte| byte == wanted);
+    let position = |wanted| scan::first(place.as_bytes(), |byte| byte == wanted);
     if place.starts_with('[') {
-        return Some(position(b']')? + 1);
+        return Some(position(b']') + 1).filter(|&end| end <= place.len());
     }
-    Some(position(b':').unwrap_or(place.len()))
+    Some(position(b':'))
 }
 
 fn number(port: &str) -> Option<u16> {
@@ -91,14 +91,6 @@ impl<'a> Host<'a> {
             return bracketed.strip_suffix(']')?.parse().ok().map(Host::V6);
         }
         Host::named(Name::plain(text).or_else(|| Name::to_ascii(text))?)
-    }
-
-    /// The name that begins at `at`, the text up to its end, and where its trailing dot ends.
-    #[inline]
-    pub(crate) fn leading(text: &'a [u8], at: usize) -> Option<(Self, &'a str, usize)> {
-        let found = Found::at_start(text.get(at..)?, false)?;
-        let start = str::from_utf8(text.get(..at + found.len)?).ok()?;
-        Some((Host::named(found.name_in(start.get(at..)?)?)?, start, at + found.reach))
     }
 
     #[inline]
@@ -146,10 +138,42 @@ impl<'a> Host<'a> {
     }
 }
 
+/// A name that a text has at some place, and nothing before it that could belong to it.
+pub(crate) struct Leading<'a> {
+    text: &'a [u8],
+    at: usize,
+    found: Found,
+    /// Where the name ends, with its trailing dot.
+    pub(crate) reach: usize,
+}
+
+impl<'a> Leading<'a> {
+    #[inline]
+    pub(crate) fn read(text: &'a [u8], at: usize) -> Option<Self> {
+        let found = Found::at_start(text.get(at..)?)?;
+        let reach = at + found.reach;
+        Some(Self { text, at, found, reach })
+    }
+
+    /// The host, if it is one, and the text up to the end of its name.
+    #[inline]
+    pub(crate) fn host(&self) -> Option<(Host<'a>, &'a str)> {
+        let start = str::from_utf8(self.text.get(..self.at + self.found.len)?).ok()?;
+        let written = start.get(self.at..)?;
+        let raw = || self.text.get(self.at..self.reach);
+        let name = if self.found.has_punycode {
+            self.found.idn_in(written, raw()?)?
+        } else {
+            self.found.name_in(written)?
+        };
+        Some((Host::named(name)?, start))
+    }
+}
+
 /// Whether what it names stands in it, at its very beginning: no user info, no other spelling.
 fn is_literal(authority: &[u8]) -> bool {
-    let literal = |byte: &u8| PLACE[usize::from(*byte)] != OUTSIDE;
-    authority.len() <= LONGEST && authority.iter().all(literal)
+    authority.len() <= LONGEST
+        && authority.iter().fold(0, |all, byte| all | PLACE[usize::from(*byte)]) < OUTSIDE
 }
 
 impl<'a> Name<'a> {
@@ -174,38 +198,38 @@ impl<'a> Name<'a> {
 
     /// Nearly every name is written as it is compared; only the others pay for decoding and IDNA.
     fn plain(text: &'a str) -> Option<Self> {
-        Found::at_start(text.as_bytes(), false)
-            .filter(|found| found.reach == text.len())?
-            .name_in(text)
+        Found::whole(text.as_bytes()).filter(|found| !found.has_punycode)?.name_in(text)
     }
 
-    /// UTS 46, non-transitional, as browsers do. It makes no name of plain ASCII that is none.
+    /// It makes no name of plain ASCII that is none.
     fn to_ascii(text: &str) -> Option<Self> {
         if text.is_ascii() && !text.contains('%') {
-            Found::at_start(text.as_bytes(), true).filter(|found| found.reach == text.len())?;
+            Found::whole(text.as_bytes())?;
         }
-        let bytes: Vec<u8> = percent::decoded(text, b'+').take(LONGEST_IDN + 1).collect();
-        if bytes.len() > LONGEST_IDN {
-            return None;
+        let mut decoded = ArrayVec::<u8, LONGEST_IDN>::new();
+        for byte in percent::decoded(text, b'+') {
+            decoded.try_push(byte).ok()?;
         }
-        if bytes.is_ascii()
-            && let Some(name) = str::from_utf8(&bytes).ok().and_then(Self::decoded)
-        {
-            return Some(name);
-        }
-        let mut text = idna::domain_to_ascii_cow(&bytes, AsciiDenyList::URL).ok()?.into_owned();
-        let found = Found::at_start(text.as_bytes(), true)
-            .filter(|found| found.reach == text.len() && found.len <= LONGEST_IDN)?;
-        text.truncate(found.len);
-        let Found { last_label, is_lower, .. } = found;
-        Some(Name { text: Cow::Owned(text), last_label, is_lower })
+        let lower = || Self::lower(str::from_utf8(&decoded).ok()?);
+        lower().or_else(|| Self::idn(&decoded))
     }
 
-    /// What IDNA makes of plain ASCII without punycode: the same in lower case.
-    fn decoded(text: &str) -> Option<Self> {
-        let Found { len, last_label, reach, .. } = Found::at_start(text.as_bytes(), false)?;
-        let name = text.get(..len).filter(|_| reach == text.len())?.to_ascii_lowercase();
-        Some(Name { text: Cow::Owned(name), last_label, is_lower: true })
+    /// What IDNA makes of plain ASCII without punycode.
+    fn lower(text: &str) -> Option<Self> {
+        let Name { text, last_label, .. } = Name::plain(text)?;
+        let text = Cow::Owned(text.to_ascii_lowercase());
+        Some(Name { text, last_label, is_lower: true })
+    }
+
+    fn idn(text: &[u8]) -> Option<Self> {
+        Self::of_ascii(idn(text)?.into_owned())
+    }
+
+    fn of_ascii(mut text: String) -> Option<Self> {
+        let Found { len, last_label, is_lower, .. } =
+            Found::whole(text.as_bytes()).filter(|found| found.len <= LONGEST_IDN)?;
+        text.truncate(len);
+        Some(Name { text: Cow::Owned(text), last_label, is_lower })
     }
 
     fn last_label(&self) -> &str {
@@ -237,40 +261,77 @@ impl<'a> Name<'a> {
     }
 }
 
+/// UTS 46, non-transitional, as browsers do.
+fn idn(text: &[u8]) -> Option<Cow<'_, str>> {
+    let is_short = text.len() <= LONGEST_IDN;
+    is_short.then(|| idna::domain_to_ascii_cow(text, AsciiDenyList::URL).ok())?
+}
+
 /// A name found in a text: without its trailing dot it is `len` long, with it, it reaches to `reach`.
 struct Found {
     len: usize,
     last_label: usize,
     reach: usize,
     is_lower: bool,
+    has_punycode: bool,
 }
 
 impl Found {
-    fn at_start(text: &[u8], may_be_punycode: bool) -> Option<Self> {
-        let bytes = text.get(..LONGEST_NAME + 2).unwrap_or(text);
-        let (mut last_label, mut label, mut is_lower) = (0, 0, true);
-        let len = loop {
-            let (len, has_upper) = label_len(
-                bytes.get(label..bytes.len().min(label + LONGEST_LABEL + 1)).unwrap_or_default(),
-            );
-            is_lower &= !has_upper;
-            let end = label + len;
-            if !may_be_punycode && is_punycode(text, label, len) {
+    fn whole(text: &[u8]) -> Option<Self> {
+        Self::at_start(text).filter(|found| found.reach == text.len())
+    }
+
+    fn at_start(text: &[u8]) -> Option<Self> {
+        let (mut last_label, mut label, mut at, mut seen) = (0, 0, 0, INSIDE);
+        for &byte in text.get(..SHORT).unwrap_or(text) {
+            let place = PLACE[usize::from(byte)];
+            if place <= MOST_INSIDE {
+                seen |= place;
+            } else if place == BETWEEN && at > label {
+                (last_label, label) = (label, at + 1);
+            } else if place == BETWEEN {
                 return None;
+            } else {
+                break;
             }
-            match (len, bytes.get(end)) {
-                // The trailing dot of a name that is not empty.
-                (0, next) if label > 0 && next != Some(&b'.') => break label - 1,
-                (1..=LONGEST_LABEL, Some(b'.')) => (last_label, label) = (label, end + 1),
-                (1..=LONGEST_LABEL, _) => {
-                    last_label = label;
-                    break end;
-                }
-                _ => return None,
-            }
-        };
-        let reach = len.max(label);
-        (len <= LONGEST_NAME).then_some(Self { len, last_label, reach, is_lower })
+            at += 1;
+        }
+        if at == SHORT {
+            return Self::long(text);
+        }
+        // The trailing dot of a name that is not empty.
+        let len = if at > label { at } else { label.checked_sub(1)? };
+        let last_label = if at > label { label } else { last_label };
+        let is_lower = seen & UPPER == 0;
+        let has_punycode = seen & X_HYPHEN == X_HYPHEN && has_punycode(text.get(..len)?);
+        Some(Self { len, last_label, reach: at, is_lower, has_punycode })
+    }
+
+    /// The same, a block at a time.
+    fn long(text: &[u8]) -> Option<Self> {
+        let bytes = text.get(..LONGEST_NAME + 2).unwrap_or(text);
+        let reach = scan::first(bytes, |byte| !is_part(byte));
+        let name = bytes.get(..reach)?;
+        let name = name.strip_suffix(b".").unwrap_or(name);
+        let Looks { has_upper, has_double } = Looks::of(name)?;
+        let has_empty = has_double && name.split(|byte| is_dot(*byte)).any(<[u8]>::is_empty);
+        (!has_empty && has_short_labels(name)).then(|| Self {
+            len: name.len(),
+            last_label: scan::last(name, is_dot),
+            reach,
+            is_lower: !has_upper,
+            has_punycode: has_double && has_punycode(name),
+        })
+    }
+
+    /// The same for punycode, which `raw` has with its trailing dot.
+    #[cold]
+    fn idn_in<'a>(&self, text: &'a str, raw: &[u8]) -> Option<Name<'a>> {
+        match idn(raw)? {
+            Cow::Borrowed(_) => self.name_in(text),
+            // It stands otherwise in the text.
+            Cow::Owned(text) => Some(Name { is_lower: false, ..Name::of_ascii(text)? }),
+        }
     }
 
     fn name_in<'a>(&self, text: &'a str) -> Option<Name<'a>> {
@@ -279,23 +340,73 @@ impl Found {
     }
 }
 
-/// How many bytes from the start on may stand in one label, and whether one of them is upper case.
-fn label_len(bytes: &[u8]) -> (usize, bool) {
-    let (mut len, mut seen) = (0, INSIDE);
-    for &byte in bytes {
-        let place = PLACE[usize::from(byte)];
-        if place > UPPER {
-            break;
-        }
-        seen |= place;
-        len += 1;
-    }
-    (len, seen == UPPER)
+/// A name is looked at byte by byte up to here, which most end within.
+const SHORT: usize = 32;
+
+/// What stands somewhere in a name.
+#[derive(Default)]
+struct Looks {
+    has_upper: bool,
+    /// Two dots or two hyphens, without which no label is empty or punycode.
+    has_double: bool,
 }
 
-fn is_punycode(text: &[u8], label: usize, len: usize) -> bool {
-    let start = text.get(label..).and_then(|label| label.first_chunk::<4>());
-    len >= 4 && start.is_some_and(|start| start.eq_ignore_ascii_case(b"xn--"))
+impl Looks {
+    /// `None` when it is too long for a name.
+    fn of(name: &[u8]) -> Option<Self> {
+        let mut padded = [b'a'; 1 + LONGEST_NAME + 1 + BLOCK];
+        let (first, rest) = padded.split_first_mut()?;
+        let (place, behind) = rest.split_at_mut_checked(name.len())?;
+        place.copy_from_slice(name);
+        *first = b'.';
+        *behind.first_mut().filter(|_| name.len() <= LONGEST_NAME)? = b'.';
+        let following = padded.get(1..)?.as_chunks::<BLOCK>().0;
+        let blocks = padded.as_chunks().0.iter().zip(following).take(name.len() / BLOCK + 1);
+        Some(blocks.fold(Self::default(), |looks, (block, following)| Self {
+            has_upper: looks.has_upper | scan::any(block, |byte| byte.wrapping_sub(b'A') < 26),
+            has_double: looks.has_double | has_double(block, following),
+        }))
+    }
+}
+
+const BLOCK: usize = 32;
+
+#[expect(clippy::needless_bitwise_bool, reason = "branches would keep it from being vectorized")]
+fn has_double(block: &[u8; BLOCK], following: &[u8; BLOCK]) -> bool {
+    let pairs = block.iter().zip(following);
+    pairs.fold(false, |any, (&byte, &next)| {
+        any | ((byte == next) & ((byte == b'.') | (byte == b'-')))
+    })
+}
+
+/// Whether every label has at most 63 bytes: none is cut where the last dot within 64 is taken.
+fn has_short_labels(mut name: &[u8]) -> bool {
+    while let Some(reach) = name.get(..=LONGEST_LABEL) {
+        let label = scan::last(reach, is_dot);
+        name = name.get(label..).filter(|_| label > 0).unwrap_or_default();
+        if label == 0 {
+            return false;
+        }
+    }
+    true
+}
+
+#[cold]
+fn has_punycode(name: &[u8]) -> bool {
+    name.split(|byte| is_dot(*byte)).any(|label| {
+        label.first_chunk::<4>().is_some_and(|start| start.eq_ignore_ascii_case(b"xn--"))
+    })
+}
+
+const fn is_dot(byte: u8) -> bool {
+    byte == b'.'
+}
+
+#[expect(clippy::needless_bitwise_bool, reason = "branches would keep it from being vectorized")]
+const fn is_part(byte: u8) -> bool {
+    let is_letter = (byte | 0x20).wrapping_sub(b'a') < 26;
+    let is_digit = byte.wrapping_sub(b'0') < 10;
+    is_letter | is_digit | (byte == b'-') | (byte == b'.') | (byte == b'_')
 }
 
 /// Where a byte stands in a name: inside of a label, between two, or nowhere.
@@ -304,7 +415,10 @@ static PLACE: [u8; 256] = {
     let mut byte: u8 = 0;
     while byte < 128 {
         places[byte as usize] = match byte {
-            b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-' => INSIDE,
+            b'x' => X,
+            b'X' => X | UPPER,
+            b'-' => HYPHEN,
+            b'a'..=b'z' | b'0'..=b'9' | b'_' => INSIDE,
             b'A'..=b'Z' => UPPER,
             b'.' => BETWEEN,
             b':' => BEHIND,
@@ -317,10 +431,15 @@ static PLACE: [u8; 256] = {
 
 const INSIDE: u8 = 0;
 const UPPER: u8 = 1;
-const BETWEEN: u8 = 2;
-const OUTSIDE: u8 = 3;
+const X: u8 = 2;
+const HYPHEN: u8 = 4;
+const X_HYPHEN: u8 = X | HYPHEN;
+const MOST_INSIDE: u8 = 7;
+const BETWEEN: u8 = 8;
 /// The port of an authority begins.
-const BEHIND: u8 = 4;
+const BEHIND: u8 = 16;
+/// Above all the others together.
+const OUTSIDE: u8 = 32;
 
 /// All that browsers take for an IPv4 address: one to four parts, decimal, octal or hexadecimal, of
 /// which the last fills the bytes that are left.
@@ -349,6 +468,7 @@ fn part(text: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn is_same(one: &str, other: &str) -> bool {
         let host = |text| Authority::parse(text).map(|authority| authority.host);
@@ -409,6 +529,62 @@ mod tests {
         ] {
             let site = Authority::parse(host).unwrap().host;
             assert_eq!(site.is_named_by(authority.as_bytes()), expected, "{host} {authority}");
+        }
+    }
+
+    /// What a name is by its definition.
+    fn found(text: &str) -> Option<(usize, usize, usize, bool, bool)> {
+        let is_part = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        let reach = text.find(|c| !is_part(c)).unwrap_or(text.len());
+        let name = text[..reach].strip_suffix('.').unwrap_or(&text[..reach]);
+        let labels: Vec<_> = name.split('.').collect();
+        let is_name = name.len() <= 253 && labels.iter().all(|one| (1..=63).contains(&one.len()));
+        let has_punycode = labels.iter().any(|one| one.to_ascii_lowercase().starts_with("xn--"));
+        let last_label = name.rfind('.').map_or(0, |dot| dot + 1);
+        is_name.then_some((
+            name.len(),
+            last_label,
+            reach,
+            name == name.to_lowercase(),
+            has_punycode,
+        ))
+    }
+
+    fn name_like() -> impl Strategy<Value = String> {
+        let parts =
+            ["a", "Bc", "x", "X", "1-", "--", "xn--", "Xn--", ".", "..", "_", "-", ":", "/", "é"];
+        let label = proptest::sample::select(vec![
+            "a.",
+            "example.",
+            "long-label.",
+            "0123456789abcdef",
+            "xn--9ca.",
+            "x--.",
+            "Zz.",
+        ]);
+        let part = (proptest::sample::select(parts.to_vec()), 1..80_usize);
+        let labels = proptest::collection::vec(label, 0..60);
+        (
+            labels,
+            proptest::option::of(part),
+            proptest::collection::vec(proptest::sample::select(parts.to_vec()), 0..4),
+        )
+            .prop_map(|(labels, part, end)| {
+                let run = part.map_or(String::new(), |(part, count)| part.repeat(count));
+                labels.concat() + &run + &end.concat()
+            })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4000))]
+
+        #[test]
+        fn a_name_is_found_as_it_is_defined_however_long_it_is(text in name_like()) {
+            let all = |found: Found| {
+                (found.len, found.last_label, found.reach, found.is_lower, found.has_punycode)
+            };
+            prop_assert_eq!(Found::at_start(text.as_bytes()).map(all), found(&text));
+            prop_assert_eq!(Found::long(text.as_bytes()).map(all), found(&text));
         }
     }
 

@@ -1,19 +1,21 @@
 //! Percent-encoding: reading and writing of single bytes (RFC 3986 §2.1, read as the URL standard does).
 //!
 //! A `%` without two hexadecimal digits stands for itself. Nothing is decoded twice.
+#![expect(clippy::indexing_slicing, reason = "a table of 256 is indexed by a byte")]
 
 /// The bytes that `text` stands for, with `plus` for every `+`.
 pub(crate) fn decoded(text: &str, plus: u8) -> impl Iterator<Item = u8> {
     let mut rest = text.as_bytes();
     std::iter::from_fn(move || {
-        let (&first, tail) = rest.split_first()?;
-        let (byte, behind) = match first {
-            b'%' => pair(tail).zip(tail.get(2..)).unwrap_or((first, tail)),
-            b'+' => (plus, tail),
-            _ => (first, tail),
-        };
+        if let [b'%', high, low, behind @ ..] = rest
+            && let Some(byte) = pair(&[*high, *low])
+        {
+            rest = behind;
+            return Some(byte);
+        }
+        let (&first, behind) = rest.split_first()?;
         rest = behind;
-        Some(byte)
+        Some(if first == b'+' { plus } else { first })
     })
 }
 
@@ -30,14 +32,21 @@ pub(crate) const fn encoded(byte: u8) -> [u8; 3] {
     [b'%', digit(byte >> 4), digit(byte & 15)]
 }
 
-const fn nibble(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        b'A'..=b'F' => Some(digit - b'A' + 10),
-        _ => None,
-    }
+fn nibble(digit: u8) -> Option<u8> {
+    let nibble = NIBBLES[usize::from(digit)];
+    (nibble < 16).then_some(nibble)
 }
+
+static NIBBLES: [u8; 256] = {
+    let (mut nibbles, mut nibble) = ([u8::MAX; 256], 0);
+    while nibble < 16 {
+        let digit = digit(nibble);
+        nibbles[digit as usize] = nibble;
+        nibbles[digit.to_ascii_lowercase() as usize] = nibble;
+        nibble += 1;
+    }
+    nibbles
+};
 
 const fn digit(nibble: u8) -> u8 {
     if nibble < 10 { b'0' + nibble } else { b'A' - 10 + nibble }

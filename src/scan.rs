@@ -102,7 +102,7 @@ fn last_of(block: &[u8; 16], stop: impl Fn(u8) -> u8) -> usize {
     16 - u128::from_le_bytes(block.map(stop)).leading_zeros() as usize / 8
 }
 
-fn any<const N: usize>(block: &[u8; N], is_stop: impl Fn(u8) -> bool) -> bool {
+pub(crate) fn any<const N: usize>(block: &[u8; N], is_stop: impl Fn(u8) -> bool) -> bool {
     block.iter().fold(false, |any, byte| any | is_stop(*byte))
 }
 
@@ -114,10 +114,24 @@ pub(crate) fn first(text: &[u8], is_stop: impl Fn(u8) -> bool) -> usize {
     blocks + rest.iter().take_while(|byte| !is_stop(**byte)).count()
 }
 
+/// The same, for a stop that is expected far behind.
+pub(crate) fn first_far(text: &[u8], is_stop: impl Fn(u8) -> bool) -> usize {
+    let is_clear = |block: &&[u8; 32]| !any(block, &is_stop);
+    let blocks = text.as_chunks().0.iter().take_while(is_clear).count() * 32;
+    blocks + first(text.get(blocks..).unwrap_or_default(), is_stop)
+}
+
 pub(crate) fn is_ascii(text: &[u8]) -> bool {
-    let (blocks, rest) = text.as_chunks::<256>();
-    blocks.iter().all(|block| block.iter().fold(0, |all, byte| all | byte) < 0x80)
-        && rest.is_ascii()
+    if text.len() < 128 {
+        return text.is_ascii();
+    }
+    let (large, rest) = text.as_chunks::<1024>();
+    let (blocks, rest) = rest.as_chunks::<128>();
+    large.iter().all(all_ascii) && blocks.iter().all(all_ascii) && rest.is_ascii()
+}
+
+fn all_ascii<const N: usize>(block: &[u8; N]) -> bool {
+    block.iter().fold(0, |all, byte| all | byte) < 0x80
 }
 
 #[cfg(test)]
@@ -144,6 +158,7 @@ mod tests {
             prop_assert_eq!(trimmed.len(), place(text.iter().rposition(|other| !rare(*other))));
             let found = text.iter().position(|other| is(*other));
             prop_assert_eq!(first(&text, is), found.unwrap_or(text.len()));
+            prop_assert_eq!(first_far(&text, is), found.unwrap_or(text.len()));
             prop_assert_eq!(is_ascii(&text), text.is_ascii());
         }
     }

@@ -59,10 +59,13 @@ impl Text {
         Self(Form::Fixed(word))
     }
 
-    /// Plain ASCII without quotes, if it has at most 48 bytes.
-    pub(crate) fn word(word: &str) -> Option<Self> {
+    /// Plain ASCII without quotes, at most 256 bytes of it.
+    pub(crate) fn word(word: &str) -> Self {
         debug_assert!(is_word(word), "written as it is, in JSON too");
-        ArrayString::from(word).ok().map(|word| Self(Form::Word(word)))
+        Self(match ArrayString::from(word) {
+            Ok(word) => Form::Word(word),
+            Err(_) => Form::Long { text: word.to_owned(), is_word: true },
+        })
     }
 
     /// Whether it needs no escape in JSON; a text that needs none may say that it does.
@@ -101,7 +104,7 @@ impl Text {
             }
             Form::Fixed(_) => {}
         }
-        let mut text = String::with_capacity(LONGEST);
+        let mut text = String::with_capacity(LONGEST.max(self.as_str().len() + safe.len()));
         text.push_str(self.as_str());
         text.push_str(safe);
         self.0 = Form::Long { text, is_word: false };
@@ -207,17 +210,17 @@ impl Draft {
     }
 
     fn push_mixed(&mut self, raw: &str) {
-        let most = raw.len().clamp(LONGEST, LONGEST * 4);
-        let mut line = Line { text: String::with_capacity(most), room: self.room };
+        let text = std::mem::replace(&mut self.text, Text(Form::Fixed("")));
+        let mut line = Line::new(text, self.room);
         let mut at = 0;
         while line.room > 0
             && let Some(&byte) = raw.as_bytes().get(at)
         {
             at += if byte < 0x80 { line.push_ascii(byte) } else { line.push_others(raw, at) };
         }
-        self.text.append(&line.text);
-        self.is_word = false;
         self.room = line.room;
+        self.text = line.finish();
+        self.is_word = false;
     }
 
     #[inline]
@@ -232,85 +235,134 @@ impl Draft {
     }
 }
 
+/// A text and the ASCII that is to follow it, which is checked many at a time.
 struct Line {
-    text: String,
+    text: Text,
     room: usize,
+    ascii: Aligned,
+    len: usize,
 }
 
+/// Whole words are checked several times faster than a text by itself.
+#[repr(align(16))]
+struct Aligned([u8; LONGEST + LONGEST_ESCAPE]);
+
+/// Of `\u{10ffff}` and what is written with it.
+const LONGEST_ESCAPE: usize = 16;
+
 impl Line {
+    const fn new(text: Text, room: usize) -> Self {
+        Self { text, room, ascii: Aligned([b' '; _]), len: 0 }
+    }
+
+    fn finish(mut self) -> Text {
+        self.flush();
+        self.text
+    }
+
+    fn flush(&mut self) {
+        let whole = self.ascii.0.get(..self.len.next_multiple_of(16)).unwrap_or_default();
+        let ascii = str::from_utf8(whole).ok().and_then(|ascii| ascii.get(..self.len));
+        self.text.append(ascii.unwrap_or_default());
+        self.len = 0;
+    }
+
     #[inline]
     fn push_ascii(&mut self, byte: u8) -> usize {
         match byte {
-            b'\\' => self.push_whole(r"\\"),
-            b'\t' => self.push_whole(r"\t"),
-            b'\n' => self.push_whole(r"\n"),
-            b'\r' => self.push_whole(r"\r"),
-            0x20..=0x7e => {
-                self.text.push(char::from(byte & 0x7f));
-                self.room -= 1;
-            }
+            b'\\' => self.push_pair(b'\\'),
+            b'\t' => self.push_pair(b't'),
+            b'\n' => self.push_pair(b'n'),
+            b'\r' => self.push_pair(b'r'),
+            0x20..=0x7e => self.put([byte; 16], 1),
             _ => self.push_code(u32::from(byte)),
         }
         1
     }
 
     fn push_others(&mut self, raw: &str, at: usize) -> usize {
-        let (end, chars) = safe_end(raw, at, self.room);
-        if chars > 0 {
-            self.text.push_str(raw.get(at..end).unwrap_or_default());
-            self.room -= chars;
-            return end - at;
+        if let Err(code) = width(raw, at) {
+            self.push_code(code);
+            return char::from_u32(code).map_or(1, char::len_utf8);
         }
-        let first = char_at(raw, at).unwrap_or_default();
-        self.push_code(u32::from(first));
-        first.len_utf8()
+        let (end, chars) = safe_end(raw, at, self.room);
+        self.flush();
+        self.text.append(raw.get(at..end).unwrap_or_default());
+        self.room -= chars;
+        end - at
     }
 
     #[inline]
-    fn push_whole(&mut self, escape: &str) {
-        match self.room.checked_sub(escape.len()) {
-            Some(room) => {
-                self.text.push_str(escape);
-                self.room = room;
-            }
-            None => self.room = 0,
-        }
+    fn push_pair(&mut self, letter: u8) {
+        self.put(std::array::from_fn(|at| if at == 0 { b'\\' } else { letter }), 2);
     }
 
+    #[inline]
     fn push_code(&mut self, code: u32) {
-        let digits = ((code | 1).ilog2() / 4 + 1) as usize;
-        let Some(room) = self.room.checked_sub(digits + r"\u{}".len()) else {
+        let digits = (code | 1).ilog2() / 4 + 1;
+        let behind = u64::from(b'}') << (64 - 8 * (digits + 1));
+        let digits_behind = hex(code) << (64 - 8 * digits) | behind;
+        let start = u128::from(u32::from_be_bytes(*b"\0\\u{")) << 104;
+        self.put((start | u128::from(digits_behind) << 40).to_be_bytes(), digits as usize + 4);
+    }
+
+    /// The first `len` bytes whole, or nothing and nothing after it.
+    #[inline]
+    fn put(&mut self, bytes: [u8; 16], len: usize) {
+        let Some(room) = self.room.checked_sub(len) else {
             self.room = 0;
             return;
         };
-        let mut escape = *br"\u{.......";
-        let mut left = code << (4 * (8 - digits));
-        for place in escape.iter_mut().skip(3) {
-            left = left.rotate_left(4);
-            *place = HEX[(left & 15) as usize];
+        let free = self.ascii.0.get_mut(self.len..);
+        if let Some(place) = free.and_then(|free| free.first_chunk_mut()) {
+            *place = bytes;
+            self.len += len;
         }
-        escape[3 + digits..=3 + digits].fill(b'}');
-        self.text.push_str(str::from_utf8(&escape[..digits + 4]).unwrap_or_default());
         self.room = room;
     }
 }
 
+/// The six hexadecimal digits of a character's code, the last in the lowest byte.
+fn hex(code: u32) -> u64 {
+    let [low, middle, high, _] = code.to_le_bytes();
+    let pair = |byte: u8| u64::from(HEX[usize::from(byte)]);
+    pair(high) << 32 | pair(middle) << 16 | pair(low)
+}
+
+/// The two digits of every byte.
+static HEX: [u16; 256] = {
+    let digits = b"0123456789abcdef";
+    let (mut pairs, mut byte) = ([0; 256], 0);
+    while byte < 256 {
+        pairs[byte] = u16::from_be_bytes([digits[byte >> 4], digits[byte & 15]]);
+        byte += 1;
+    }
+    pairs
+};
+
 /// How many plain bytes `raw` begins with, at most `room`, and whether a quote is among them.
-#[expect(clippy::needless_bitwise_bool, reason = "without branches it becomes vector code")]
 fn plain_run(raw: &str, room: usize) -> (usize, bool) {
     let bytes = raw.as_bytes().get(..room).unwrap_or(raw.as_bytes());
+    let (mut len, mut has_quote) = plain_blocks::<64>(bytes);
+    let (more, has_another) = plain_blocks::<16>(bytes.get(len..).unwrap_or_default());
+    (len, has_quote) = (len + more, has_quote | has_another);
+    for &byte in bytes.get(len..).unwrap_or_default().iter().take_while(|&&byte| is_plain(byte)) {
+        (len, has_quote) = (len + 1, has_quote || byte == b'"');
+    }
+    (len, has_quote)
+}
+
+#[expect(clippy::needless_bitwise_bool, reason = "without branches it becomes vector code")]
+fn plain_blocks<const N: usize>(bytes: &[u8]) -> (usize, bool) {
     let (mut len, mut has_quote) = (0, false);
-    for block in bytes.as_chunks::<16>().0 {
+    for block in bytes.as_chunks::<N>().0 {
         let (is_plain, quote) = block.iter().fold((true, false), |(plain, quote), &byte| {
             (plain & is_plain(byte), quote | (byte == b'"'))
         });
         if !is_plain {
             break;
         }
-        (len, has_quote) = (len + 16, has_quote | quote);
-    }
-    for &byte in bytes.get(len..).unwrap_or_default().iter().take_while(|&&byte| is_plain(byte)) {
-        (len, has_quote) = (len + 1, has_quote | (byte == b'"'));
+        (len, has_quote) = (len + N, has_quote | quote);
     }
     (len, has_quote)
 }
@@ -320,19 +372,20 @@ fn plain_run(raw: &str, room: usize) -> (usize, bool) {
 #[inline]
 fn safe_blocks(raw: &str, start: usize, room: usize) -> (usize, usize) {
     let (mut end, mut chars) = (start, 0);
-    for block in raw.as_bytes().get(start..).unwrap_or_default().as_chunks::<16>().0 {
-        let (is_safe, inner) = block.iter().fold((true, 0_u8), |(safe, inner), &byte| {
-            (safe & is_part_of_safe(byte), inner + u8::from(is_inner(byte)))
-        });
-        let begun = 16 - usize::from(inner);
+    for block in raw.as_bytes().get(start..).unwrap_or_default().as_chunks::<BLOCK>().0 {
+        let is_safe = block.iter().fold(true, |safe, &byte| safe & is_part_of_safe(byte));
+        let inner = block.iter().fold(0_u8, |inner, &byte| inner + u8::from(is_inner(byte)));
+        let begun = BLOCK - usize::from(inner);
         if !is_safe || chars + begun > room {
             break;
         }
-        (end, chars) = (end + 16, chars + begun);
+        (end, chars) = (end + BLOCK, chars + begun);
     }
     let inner = raw.as_bytes().get(end..).unwrap_or_default();
     (end + inner.iter().take_while(|&&byte| chars > 0 && is_inner(byte)).count(), chars)
 }
+
+const BLOCK: usize = 32;
 
 /// Whether it stands in the middle of a character or at its end.
 const fn is_inner(byte: u8) -> bool {
@@ -348,44 +401,41 @@ const fn is_part_of_safe(byte: u8) -> bool {
         | (byte.wrapping_sub(0xe4) < 10)
 }
 
-const HEX: &[u8; 16] = b"0123456789abcdef";
-
 /// Where the characters end that are safe as they stand, and how many they are: at most `room`.
 #[inline]
 fn safe_end(raw: &str, start: usize, room: usize) -> (usize, usize) {
     let (mut end, mut chars) = safe_blocks(raw, start, room);
     while chars < room
-        && let Some(&lead) = raw.as_bytes().get(end)
+        && end < raw.len()
+        && let Ok(width) = width(raw, end)
     {
-        let width = match SAFE[usize::from(lead)] {
-            0 if lead < 0x80 => break,
-            0 => closer_look(raw, end, lead),
-            width => usize::from(width),
-        };
-        if width == 0 {
-            break;
-        }
         end += width;
         chars += 1;
     }
     (end, chars)
 }
 
-/// The length of this character, or 0 when it is unsafe. What running text is full of (quotes, dashes,
-/// kana, Arabic, Indic, emoji) is known from its first bytes; only what is left is decoded.
-fn closer_look(raw: &str, at: usize, lead: u8) -> usize {
-    let byte = |place| raw.as_bytes().get(at + place).copied().unwrap_or_default();
-    match (lead, byte(1)) {
-        (0xf0, 0x9f) if byte(2) != 0xbf => 4,
-        (0xe2, 0x80) if matches!(byte(2), 0x90..=0xa7) => 3,
-        (0xe2, 0x82..) | (0xe0, 0xa4..) | (0xe3, 0x80..=0x84 | 0x86..) | (0xef, 0xbc | 0xbd) => 3,
-        (0xc2, 0xa0..=0xac | 0xae..) | (0xd8, 0xa0..) => 2,
-        _ => char_at(raw, at).filter(|&c| !is_unsafe(c)).map_or(0, char::len_utf8),
+/// The length of this character, or its code when it is unsafe.
+#[inline]
+fn width(raw: &str, at: usize) -> Result<usize, u32> {
+    let lead = raw.as_bytes().get(at).copied().unwrap_or_default();
+    match SAFE[usize::from(lead)] {
+        0 => closer_look(raw, at, lead),
+        width => Ok(usize::from(width)),
     }
 }
 
-fn char_at(raw: &str, at: usize) -> Option<char> {
-    raw.get(at..)?.chars().next()
+fn closer_look(raw: &str, at: usize, lead: u8) -> Result<usize, u32> {
+    let inner =
+        |place| u32::from(raw.as_bytes().get(at + place).copied().unwrap_or_default() & 0x3f);
+    let first = |bits: u32| u32::from(lead) & ((1 << bits) - 1);
+    let (code, width) = match lead {
+        0..0x80 => (u32::from(lead), 1),
+        0x80..0xe0 => (first(5) << 6 | inner(1), 2),
+        0xe0..0xf0 => (first(4) << 12 | inner(1) << 6 | inner(2), 3),
+        0xf0.. => (first(3) << 18 | inner(1) << 12 | inner(2) << 6 | inner(3), 4),
+    };
+    if is_unsafe(code) { Err(code) } else { Ok(width) }
 }
 
 /// By its first byte: the length of a character that needs no closer look, or 0.
@@ -411,8 +461,7 @@ const fn is_plain(byte: u8) -> bool {
 
 /// Unicode's Cc, Cf, Zl, Zp, Co, noncharacters and `Default_Ignorable_Code_Point` (16.0 and 17.0),
 /// the object replacement character, which has no shape of its own, and our own backslash.
-fn is_unsafe(c: char) -> bool {
-    let c = u32::from(c);
+const fn is_unsafe(c: u32) -> bool {
     match c >> 8 {
         0x00 => matches!(c, 0..=0x1f | 0x5c | 0x7f..=0x9f | 0xad),
         0x03 => c == 0x34f,
@@ -464,7 +513,7 @@ pub(crate) mod tests {
 
     pub(crate) fn assert_safe(text: &str) {
         assert!(text.chars().count() <= LONGEST);
-        assert!(!text.chars().any(|c| c != '\\' && is_unsafe(c)), "{text:?}");
+        assert!(!text.chars().any(|c| c != '\\' && is_unsafe(u32::from(c))), "{text:?}");
         assert!(unescape(text).is_some(), "{text:?}");
     }
 
@@ -533,7 +582,7 @@ pub(crate) mod tests {
     fn every_character_is_escaped_if_it_is_unsafe_and_only_then() {
         for c in '\0'..=char::MAX {
             let raw = format!("é{c}");
-            assert_eq!(Text::new(&raw).as_str() != raw, is_unsafe(c), "{c:?}");
+            assert_eq!(Text::new(&raw).as_str() != raw, is_unsafe(u32::from(c)), "{c:?}");
         }
     }
 

@@ -126,6 +126,7 @@ SERVERS = [
     Server("info", "axum, one info! and fmt json", "axum", "info", "axum", lossy=True),
     Server("trace-layer", "axum, TraceLayer and fmt json", "axum", "trace-layer", "axum", lossy=True),
     Server("peer", "axum, ConnectInfo and no log", "axum", "peer", "axum", load=False),
+    Server("layer", "the same in a layer that does nothing", "axum", "layer", "axum", load=False),
     Server("nginx", "nginx", "nginx", "off"),
     Server("nginx-combined", "nginx, combined log", "nginx", BUFFERED.format("combined"), "nginx"),
     Server("nginx-anonymized", "nginx, anonymized log", "nginx", BUFFERED.format("anonymized"), "nginx"),

@@ -221,7 +221,7 @@ pub fn bare_referrer() -> Box<dyn Rig> {
 }
 
 fn bare() -> Exchanges<impl super::Hello<NoBody>, NoBody> {
-    Exchanges::new(tower::service_fn(hello))
+    Exchanges::new(hello())
 }
 
 fn asked<S: super::Hello<NoBody> + 'static>(

@@ -1,8 +1,9 @@
 //! What the benchmarks share: policies, requests, and whole exchanges through tower.
 //!
-//! An exchange is what a server does with a connection's service: ask whether it is ready, call it, poll the
-//! response and its body to the end. There is no combinator around it, whose moves of a bare service the
-//! compiler leaves out. Requests are made beforehand, so that only their way through the service is
+//! An exchange is what hyper does with a service: a clone of it is called through tower's `oneshot`, and the
+//! response's body is polled to its end. The service behind a layer is boxed, as axum's routes are: of a
+//! closure the compiler makes one function with all that is around it, and how many copies of the request it
+//! leaves out then decides. Requests are made beforehand, so that only their way through the service is
 //! measured, and every service is measured by the same code.
 #![allow(dead_code, reason = "every benchmark takes what it needs")]
 
@@ -10,7 +11,6 @@ pub mod hostile;
 pub mod scenario;
 
 use std::convert::Infallible;
-use std::future::poll_fn;
 use std::hint::black_box;
 use std::pin::pin;
 use std::sync::OnceLock;
@@ -22,7 +22,8 @@ use http::{Request, Response};
 use http_body::Body;
 use http_body_util::{BodyExt as _, Full};
 use rustix::time::{ClockId, clock_gettime};
-use tower::Service;
+use tower::util::BoxCloneSyncService;
+use tower::{Service, ServiceExt as _, service_fn};
 use tower_privacy_log::{Flush, PeerAddr, Policy, PrivacyLogLayer, Route};
 use tracing::{Dispatch, Span};
 
@@ -110,7 +111,14 @@ pub fn request<B: Default>() -> Request<B> {
         .expect("the request is well-formed")
 }
 
-pub async fn hello<B>(_: Request<B>) -> Result<Response<Full<Bytes>>, Infallible> {
+pub type Boxed<B> = BoxCloneSyncService<Request<B>, Response<Full<Bytes>>, Infallible>;
+
+/// The service that is measured with nothing around it.
+pub fn hello<B: Send + 'static>() -> Boxed<B> {
+    BoxCloneSyncService::new(service_fn(greet))
+}
+
+pub async fn greet<B>(_: Request<B>) -> Result<Response<Full<Bytes>>, Infallible> {
     Ok(Response::new(Full::from("hello")))
 }
 
@@ -130,10 +138,9 @@ where
 }
 
 /// One exchange of a service that never has to wait.
-pub fn exchange<B>(service: &mut impl Hello<B>, request: Request<B>) {
+pub fn exchange<B>(service: &impl Hello<B>, request: Request<B>) {
     let whole = async {
-        let Ok(()) = poll_fn(|cx| service.poll_ready(cx)).await;
-        let Ok(response) = service.call(request).await;
+        let Ok(response) = service.clone().oneshot(request).await;
         let mut body = pin!(response.into_body());
         while let Some(frame) = body.frame().await {
             black_box(frame.is_ok());
@@ -189,7 +196,7 @@ impl<S: Hello<B>, B> Rig for Exchanges<S, B> {
     fn run(&mut self) {
         let _entered = self.span.as_ref().map(Span::enter);
         for request in self.requests.drain(..) {
-            exchange(&mut self.service, request);
+            exchange(&self.service, request);
         }
     }
 

@@ -1,24 +1,26 @@
 //! The exchanges that are compared, by the name under which every benchmark reports them.
 
 use std::hint::black_box;
-use std::io::Write;
+use std::io::{self, Write};
 use std::time::Instant;
 
+use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
 use axum::response::Response;
+use axum::routing::get;
 use bytes::Bytes;
 use http_body_util::Empty;
 use tower::{Layer, service_fn};
 use tower_http::trace::{DefaultMakeSpan, DefaultOnResponse, HttpMakeClassifier, TraceLayer};
-use tower_privacy_log::{JsonLines, Options, PeerAddr, PrivacyLogLayer};
+use tower_privacy_log::{JsonLines, Options, PeerAddr};
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing::{Dispatch, Event, Level, Subscriber};
 use tracing_subscriber::layer::{Context, SubscriberExt as _};
 
-use super::{EIGHT, Exchanges, Hello, Rig, THREE, TWENTY, hello, layer, pseudonymized};
+use super::{EIGHT, Exchanges, Hello, Rig, THREE, TWENTY, greet, hello, layer, pseudonymized};
 
 pub type NoBody = Empty<Bytes>;
 
@@ -29,13 +31,19 @@ pub type Scenario = (&'static str, fn() -> Box<dyn Rig>);
 pub const ALL: &[Scenario] = &[
     ("bare", bare),
     ("bare_axum", bare_axum),
+    ("bare_router", bare_router),
+    ("bare_closure", bare_closure),
     ("nobody_listens", nobody_listens),
+    ("router_nobody_listens", router_nobody_listens),
+    ("closure_nobody_listens", closure_nobody_listens),
     ("trace_layer_nobody_listens", trace_layer_nobody_listens),
     ("no_op_subscriber", no_op_subscriber),
     ("json_lines_3", json_lines_3),
     ("json_lines_8", json_lines_8),
     ("json_lines_20", json_lines_20),
     ("json_lines_pseudonym", json_lines_pseudonym),
+    ("router_json_lines_8", router_json_lines_8),
+    ("closure_json_lines_8", closure_json_lines_8),
     ("json_lines_two_logs", json_lines_two_logs),
     ("json_lines_in_span", json_lines_in_span),
     ("fmt_json_8", fmt_json_8),
@@ -44,11 +52,11 @@ pub const ALL: &[Scenario] = &[
 ];
 
 pub fn bare() -> Box<dyn Rig> {
-    Box::new(Exchanges::<_, NoBody>::new(service_fn(hello)))
+    Box::new(Exchanges::<_, NoBody>::new(hello()))
 }
 
 pub fn nobody_listens() -> Box<dyn Rig> {
-    Box::new(Exchanges::<_, NoBody>::new(layer("", &[EIGHT]).layer(service_fn(hello))))
+    Box::new(Exchanges::<_, NoBody>::new(layer("", &[EIGHT]).layer(hello())))
 }
 
 pub fn no_op_subscriber() -> Box<dyn Rig> {
@@ -87,22 +95,22 @@ pub fn fmt_json_8() -> Box<dyn Rig> {
 }
 
 pub fn trace_layer_nobody_listens() -> Box<dyn Rig> {
-    Box::new(Exchanges::<_, NoBody>::new(trace_layer().layer(service_fn(hello))))
+    Box::new(Exchanges::<_, NoBody>::new(trace_layer().layer(hello())))
 }
 
 pub fn trace_layer_fmt_json() -> Box<dyn Rig> {
-    let mut rig = Exchanges::<_, NoBody>::new(trace_layer().layer(service_fn(hello)));
+    let mut rig = Exchanges::<_, NoBody>::new(trace_layer().layer(hello()));
     rig.dispatch = fmt_json();
     Box::new(rig)
 }
 
 /// With the body types that axum wants; what the hand-written one is compared with.
 pub fn bare_axum() -> Box<dyn Rig> {
-    Box::new(Exchanges::<_, Body>::new(service_fn(hello)))
+    Box::new(Exchanges::<_, Body>::new(hello()))
 }
 
 pub fn handwritten_fmt_json() -> Box<dyn Rig> {
-    let mut rig = Exchanges::<_, Body>::new(from_fn(log).layer(service_fn(hello)));
+    let mut rig = Exchanges::<_, Body>::new(from_fn(log).layer(hello()));
     rig.dispatch = fmt_json();
     Box::new(rig)
 }
@@ -114,7 +122,38 @@ pub fn json_lines(head: &str, logs: &[&str]) -> Box<dyn Rig> {
 
 /// As above, for those who want to change it.
 pub fn json_lines_rig(head: &str, logs: &[&str]) -> Exchanges<impl Hello<NoBody> + use<>, NoBody> {
-    sunk(layer(head, logs), std::io::sink(), Options::default())
+    sunk(layer(head, logs).layer(hello()), io::sink(), Options::default())
+}
+
+/// Around a whole router instead of a boxed service.
+pub fn bare_router() -> Box<dyn Rig> {
+    Box::new(Exchanges::<_, Body>::new(router()))
+}
+
+pub fn router_nobody_listens() -> Box<dyn Rig> {
+    Box::new(Exchanges::<_, Body>::new(layer("", &[EIGHT]).layer(router())))
+}
+
+pub fn router_json_lines_8() -> Box<dyn Rig> {
+    Box::new(sunk::<_, Body>(layer("", &[EIGHT]).layer(router()), io::sink(), Options::default()))
+}
+
+fn router() -> Router {
+    Router::new().route("/users/{id}", get(async || "hello"))
+}
+
+/// Around a closure, of which and the layer the compiler makes one function.
+pub fn bare_closure() -> Box<dyn Rig> {
+    Box::new(Exchanges::<_, NoBody>::new(service_fn(greet)))
+}
+
+pub fn closure_nobody_listens() -> Box<dyn Rig> {
+    Box::new(Exchanges::<_, NoBody>::new(layer("", &[EIGHT]).layer(service_fn(greet))))
+}
+
+pub fn closure_json_lines_8() -> Box<dyn Rig> {
+    let service = layer("", &[EIGHT]).layer(service_fn(greet));
+    Box::new(sunk::<_, NoBody>(service, io::sink(), Options::default()))
 }
 
 pub fn json_lines_to(
@@ -122,16 +161,16 @@ pub fn json_lines_to(
     options: Options,
     logs: &[&str],
 ) -> Exchanges<impl Hello<NoBody> + use<>, NoBody> {
-    sunk(layer("", logs), output, options)
+    sunk(layer("", logs).layer(hello()), output, options)
 }
 
-fn sunk<W: Write + Send + 'static>(
-    layer: PrivacyLogLayer,
-    output: W,
+fn sunk<S: Hello<B>, B: Default + 'static>(
+    service: S,
+    output: impl Write + Send + 'static,
     options: Options,
-) -> Exchanges<impl Hello<NoBody> + use<W>, NoBody> {
+) -> Exchanges<S, B> {
     let (lines, flush) = JsonLines::to_writer(output, options).expect("a thread");
-    let mut rig = Exchanges::new(layer.layer(service_fn(hello)));
+    let mut rig = Exchanges::new(service);
     rig.dispatch = Dispatch::new(tracing_subscriber::registry().with(lines));
     rig.flush = Some(flush);
     rig
@@ -140,14 +179,14 @@ fn sunk<W: Write + Send + 'static>(
 /// The subscriber comes second: a call-site that is registered between the making of a dispatcher and its
 /// being set is never heard.
 fn heard(logs: &[&str], dispatch: fn() -> Dispatch) -> Box<dyn Rig> {
-    let mut rig = Exchanges::<_, NoBody>::new(layer("", logs).layer(service_fn(hello)));
+    let mut rig = Exchanges::<_, NoBody>::new(layer("", logs).layer(hello()));
     rig.dispatch = dispatch();
     Box::new(rig)
 }
 
 /// As tracing-subscriber's documentation sets it up, but to a writer that keeps nothing.
 fn fmt_json() -> Dispatch {
-    let json = tracing_subscriber::fmt::layer().json().with_writer(std::io::sink);
+    let json = tracing_subscriber::fmt::layer().json().with_writer(io::sink);
     Dispatch::new(tracing_subscriber::registry().with(json).with(LevelFilter::INFO))
 }
 

@@ -188,7 +188,12 @@ pub(super) const fn version(version: Version) -> Option<&'static str> {
 }
 
 pub(super) fn announced(headers: &HeaderMap) -> Option<u64> {
-    headers.get(CONTENT_LENGTH)?.to_str().ok()?.trim().parse().ok()
+    let digits = headers.get(CONTENT_LENGTH)?.as_bytes().trim_ascii();
+    let number = |number: u64, byte: &u8| {
+        let digit = char::from(*byte).to_digit(10)?;
+        number.checked_mul(10)?.checked_add(digit.into())
+    };
+    digits.first().and_then(|_| digits.iter().try_fold(0, number))
 }
 
 static BRANDS: HeaderName = HeaderName::from_static("sec-ch-ua");

@@ -1,6 +1,6 @@
 //! The server under load: one route and a small body, with one way of logging or none.
 //!
-//! `server none|peer|privacy-log|info|trace-layer FOLDER`
+//! `server none|peer|layer|privacy-log|info|trace-layer FOLDER`
 //!
 //! Prints its address on the first line of stdout. After SIGTERM it writes what is left and prints how many
 //! requests it answered, and how many lines its logger says to have dropped.
@@ -18,6 +18,7 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tower_http::trace::{DefaultMakeSpan, DefaultOnResponse, TraceLayer};
+use tower_layer::layer_fn;
 use tower_privacy_log::{Flush, JsonLines, Options, Policy, PrivacyLogLayer};
 use tracing::Level;
 use tracing_appender::non_blocking::{ErrorCounter, WorkerGuard};
@@ -37,7 +38,7 @@ enum Log {
 fn main() -> Result<()> {
     let args: Vec<String> = std::env::args().collect();
     let [_, way, folder] = args.as_slice() else {
-        return Err("usage: server none|peer|privacy-log|info|trace-layer FOLDER".into());
+        return Err("usage: server none|peer|layer|privacy-log|info|trace-layer FOLDER".into());
     };
     let (app, log) = logged(way, folder.as_ref())?;
     let runtime = tokio::runtime::Runtime::new()?;
@@ -58,6 +59,7 @@ fn logged(way: &str, folder: &Path) -> Result<(Router, Log)> {
     let app = Router::new().route("/users/{id}", get(user));
     Ok(match way {
         "none" | "peer" => (app, Log::Nothing),
+        "layer" => (app.layer(layer_fn(|inner| inner)), Log::Nothing),
         "privacy-log" => {
             let policy: Policy = include_str!("../policy.toml").parse()?;
             let (lines, flush) = JsonLines::to_folder(folder, &policy, Options::default())?;
