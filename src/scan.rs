@@ -42,7 +42,8 @@ fn long(text: &[u8], other: impl Fn(u8) -> u8, skip: impl Fn(u8) -> bool + Copy)
             let len = rest.iter().rposition(|byte| !skip(*byte)).map_or(0, |at| at + 1);
             return rest.get(..len).unwrap_or_default();
         };
-        let len = before.len() + last_of(block, &other);
+        let others = u128::from_le_bytes(block.map(&other));
+        let len = before.len() + 16 - others.leading_zeros() as usize / 8;
         match text.get(..len) {
             Some([before @ .., byte]) if skip(*byte) => rest = before,
             found => return found.unwrap_or_default(),
@@ -81,25 +82,19 @@ fn is_none<const N: usize>(block: &[u8; N], other: impl Fn(u8) -> u8) -> bool {
 
 /// How many bytes a text has up to the last stop, that one included.
 #[inline]
-pub(crate) fn last(text: &[u8], is_stop: impl Fn(u8) -> bool) -> usize {
-    let is_clear = |block: &[u8; 16]| !any(block, &is_stop);
-    let rest = match text.split_last_chunk() {
-        Some((before, block)) if is_clear(block) => {
-            let rest = skipped::<64>(before, |block| !any(block, &is_stop));
-            skipped::<16>(rest, is_clear)
+pub(crate) fn last(mut text: &[u8], is_stop: impl Fn(u8) -> bool) -> usize {
+    while let Some((before, block)) = text.split_last_chunk() {
+        if any::<16>(block, &is_stop) {
+            return before.len() + usize::from(last_of(block, is_stop));
         }
-        _ => text,
-    };
-    match rest.split_last_chunk() {
-        Some((before, block)) => before.len() + last_of(block, |byte| u8::from(is_stop(byte))),
-        None => rest.iter().rposition(|byte| is_stop(*byte)).map_or(0, |at| at + 1),
+        text = before;
     }
+    text.iter().rposition(|byte| is_stop(*byte)).map_or(0, |at| at + 1)
 }
 
-/// How many bytes a block has up to the last for which `stop` is not zero.
-#[inline(always)]
-fn last_of(block: &[u8; 16], stop: impl Fn(u8) -> u8) -> usize {
-    16 - u128::from_le_bytes(block.map(stop)).leading_zeros() as usize / 8
+fn last_of(block: &[u8; 16], is_stop: impl Fn(u8) -> bool) -> u8 {
+    let places = block.iter().zip(1..);
+    places.fold(0, |last, (byte, place)| last.max(if is_stop(*byte) { place } else { 0 }))
 }
 
 pub(crate) fn any<const N: usize>(block: &[u8; N], is_stop: impl Fn(u8) -> bool) -> bool {
