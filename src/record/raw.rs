@@ -116,14 +116,9 @@ pub(super) fn consented(plan: &Plan, extensions: &http::Extensions) -> u32 {
 
 fn client<B>(plan: &Plan, request: &Request<B>) -> Option<IpAddr> {
     let peer = peer(request.extensions())?.ip();
-    let found = match &plan.client_header {
-        Some(name) => {
-            let values = request.headers().get_all(name).iter().map(http::HeaderValue::as_bytes);
-            plan.clients.resolve(peer, values)
-        }
-        None => plan.clients.resolve(peer, std::iter::empty()),
-    };
-    found.map_err(|unknown| plan.count(unknown)).ok()
+    let values = plan.client_header.as_ref().map(|name| request.headers().get_all(name));
+    let values = values.iter().flat_map(|values| values.iter().map(http::HeaderValue::as_bytes));
+    plan.clients.resolve(peer, values).map_err(|unknown| plan.count(unknown)).ok()
 }
 
 fn peer(extensions: &http::Extensions) -> Option<std::net::SocketAddr> {
