@@ -115,16 +115,10 @@ pub(crate) fn ipv6(text: &[u8]) -> Option<Ipv6Addr> {
     }
 }
 
+/// Eight groups of four digits: without a branch between them, many are read at once.
 #[inline(always)]
 pub(crate) fn in_full(text: &[u8; 39]) -> Option<u128> {
-    in_groups_of_four(text)
-}
-
-/// The first groups of an address, with all of their digits and colons between them: without a branch,
-/// many are read at once.
-#[inline(always)]
-fn in_groups_of_four<const N: usize>(text: &[u8; N]) -> Option<u128> {
-    let (mut digits, mut are_colons) = ([[b'0'; 4]; 8], true);
+    let (mut digits, mut are_colons) = ([[0; 4]; 8], true);
     for (group, digits) in text.chunks(5).zip(&mut digits) {
         let (four, behind) = group.split_first_chunk()?;
         *digits = *four;
@@ -136,19 +130,11 @@ fn in_groups_of_four<const N: usize>(text: &[u8; N]) -> Option<u128> {
         are_hex &= (digit.wrapping_sub(b'0') < 10) | is_letter;
         *value = (digit & 15) + if is_letter { 9 } else { 0 };
     }
-    let [a, b, c, d] = values.as_chunks().0 else { return None };
-    let high = packed(*a) << 32 | packed(*b);
-    let low = packed(*c) << 32 | packed(*d);
-    (are_colons & are_hex).then_some(u128::from(high) << 64 | u128::from(low))
-}
-
-/// Eight digits, one in each byte.
-#[inline(always)]
-const fn packed(eight: [u8; 8]) -> u64 {
-    let digits = u64::from_be_bytes(eight);
-    let pairs = (digits | digits >> 4) & 0x00ff_00ff_00ff_00ff;
-    let groups = (pairs | pairs >> 8) & 0x0000_ffff_0000_ffff;
-    (groups | groups >> 16) & 0xffff_ffff
+    let mut bytes = [0; 16];
+    for (byte, [high, low]) in bytes.iter_mut().zip(values.as_chunks().0) {
+        *byte = high << 4 | low;
+    }
+    (are_colons & are_hex).then_some(u128::from_be_bytes(bytes))
 }
 
 fn in_groups(text: &[u8]) -> Option<Ipv6Addr> {

@@ -142,20 +142,29 @@ impl Clients {
 #[inline(always)]
 fn listed(rest: &[u8]) -> Result<(Bits, &[u8]), Unknown> {
     match address::last(rest) {
-        Some((address, before)) if before.last().is_none_or(|byte| *byte <= b',') => {
-            Ok((address, before))
-        }
+        Some((address, before)) if is_end(before) => Ok((address, before)),
         _ => unusual(rest),
     }
 }
 
 #[inline(never)]
 fn unusual(rest: &[u8]) -> Result<(Bits, &[u8]), Unknown> {
+    if let Some((address, before)) = address::last_node(rest)
+        && is_end(before)
+    {
+        return Ok((address, before));
+    }
     let (before, node) = last_word(rest);
     match address::any_node(node) {
         Some(address) => Ok((address.into(), before)),
         None => Err(not_an_address(node)),
     }
+}
+
+/// No part of an address is a comma or below.
+#[inline(always)]
+fn is_end(before: &[u8]) -> bool {
+    before.last().is_none_or(|byte| *byte <= b',')
 }
 
 /// The last party seen, and what may still be read.

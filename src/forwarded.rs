@@ -16,6 +16,8 @@ use crate::scan;
 const PARAMETERS: usize = 8;
 /// Bytes of an element; a host name, two addresses and a protocol need fewer.
 const LONGEST: usize = 512;
+/// Bytes of a node and its opening quote, each of them escaped.
+const LONGEST_QUOTED: usize = 2 * address::LONGEST_NODE + 1;
 
 /// Reads the last element: the address of its `for`, and what stands before the element.
 pub(crate) fn hop(rest: &[u8]) -> Result<(Bits, &[u8]), Unknown> {
@@ -28,16 +30,26 @@ pub(crate) fn hop(rest: &[u8]) -> Result<(Bits, &[u8]), Unknown> {
     }
 }
 
-/// A `for` at the end that is an address without escapes, and what stands before it.
+/// A `for` at the end that is an address, and what stands before it.
 #[inline(always)]
 fn usual(rest: &[u8]) -> Option<(Bits, &[u8])> {
-    let (address, before) = match rest {
-        [.., b'"'] => quoted(rest)?,
-        _ => address::last_ipv4(rest)?,
+    let (address, before) = match rest.split_last_chunk::<43>() {
+        Some((before, [b'"', b'[', full @ .., b']', b'"'])) => {
+            (address::in_full(full).map(Bits::V6)?, before)
+        }
+        _ => match rest {
+            [inner @ .., b'"'] => quoted(inner).or_else(|| quoted_oddly(inner))?,
+            _ => address::last_ipv4(rest)?,
+        },
     };
-    let (before, name) = before.split_last_chunk()?;
+    Some((address, before_for(before)?))
+}
+
+#[inline(always)]
+fn before_for(text: &[u8]) -> Option<&[u8]> {
+    let (before, name) = text.split_last_chunk()?;
     let name = u32::from_le_bytes(*name) | u32::from_le_bytes(*b"   \0");
-    (name == u32::from_le_bytes(*b"for=")).then_some((address, before))
+    (name == u32::from_le_bytes(*b"for=")).then_some(before)
 }
 
 #[inline(always)]
@@ -45,15 +57,26 @@ const fn is_start(before: &[u8]) -> bool {
     matches!(before, [] | [.., b','] | [.., b',', b' '])
 }
 
+/// A node that is all of a quoted text, and what stands before the quotes.
 #[inline(always)]
-fn quoted(rest: &[u8]) -> Option<(Bits, &[u8])> {
-    if let Some((before, [b'"', b'[', full @ .., b']', b'"'])) = rest.split_last_chunk::<43>()
-        && let Some(bits) = address::in_full(full)
-    {
-        return Some((Bits::V6(bits), before));
+fn quoted(inner: &[u8]) -> Option<(Bits, &[u8])> {
+    match address::last_node(inner)? {
+        (address, [before @ .., b'"']) => Some((address, before)),
+        _ => None,
     }
-    let (address, before) = address::last_node(rest.strip_suffix(b"\"")?)?;
-    Some((address, before.strip_suffix(b"\"")?))
+}
+
+/// The same behind `for=`, with escapes or with groups left out. A quote there is the opening one, as no
+/// backslash escapes it.
+#[inline(never)]
+fn quoted_oddly(inner: &[u8]) -> Option<(Bits, &[u8])> {
+    let [.., b']' | b'0'..=b'9'] = inner else { return None };
+    let left = inner.len().saturating_sub(LONGEST_QUOTED);
+    let at = left + scan::last(inner.get(left..)?, |byte| byte == b'"');
+    let (before, text) = inner.split_at_checked(at)?;
+    let before = before.strip_suffix(b"\"")?;
+    before_for(before)?;
+    Some((unquoted(text).ok()?, before))
 }
 
 #[inline(never)]
@@ -148,8 +171,9 @@ impl<'a> Element<'a> {
 
     fn address(&self) -> Result<Bits, Unknown> {
         match self.node.ok_or(Unknown::NotAnAddress)? {
-            Value::Quoted(text) if scan::last(text, |byte| byte == b'\\') > 0 => unescaped(text),
-            Value::Token(text) | Value::Quoted(text) => node(text),
+            Value::Quoted(text) => unquoted(text),
+            Value::Address(address) => Ok(address),
+            Value::Word(text) => Err(not_an_address(text)),
         }
     }
 }
@@ -170,25 +194,34 @@ fn mark(name: &[u8]) -> u64 {
 
 #[derive(Clone, Copy)]
 enum Value<'a> {
-    Token(&'a [u8]),
+    Address(Bits),
+    /// Any other token: with a colon or a bracket it would be none.
+    Word(&'a [u8]),
     Quoted(&'a [u8]),
 }
 
 fn node(text: &[u8]) -> Result<Bits, Unknown> {
-    let found = address::last_ipv4(text).or_else(|| address::last_node(text));
-    if let Some((address, [])) = found {
-        return Ok(address);
-    }
     address::node(text, is_port).map(Bits::from).ok_or_else(|| not_an_address(text))
 }
 
 fn value(text: &[u8]) -> Option<(&[u8], Value<'_>)> {
+    let found = match text {
+        [inner @ .., b'"'] => quoted(inner),
+        _ => address::last_ipv4(text),
+    };
+    if let Some((address, before @ [.., b'='])) = found {
+        return Some((before, Value::Address(address)));
+    }
     let [inner @ .., b'"'] = text else {
-        return token(text).map(|(before, text)| (before, Value::Token(text)));
+        return token(text).map(|(before, text)| (before, Value::Word(text)));
     };
     let nearest = scan::last(inner, |byte| byte == b'"');
     let (before, text) = between_quotes(inner, nearest)?;
     Some((before, Value::Quoted(text)))
+}
+
+fn unquoted(text: &[u8]) -> Result<Bits, Unknown> {
+    if scan::last(text, |byte| byte == b'\\') > 0 { unescaped(text) } else { node(text) }
 }
 
 /// A node with quoted-pairs; one that is longer without them than an address is none.

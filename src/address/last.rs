@@ -1,25 +1,51 @@
-//! The address that a text ends with, read from its right end as lists of proxies are.
+//! The address that a text ends with, in the forms that many proxies write, read from the right end.
 //!
-//! Reading neither looks for the start of the address first nor turns around, whatever is left out of
-//! it. What stands before is the caller's to judge: none of this is an address if it goes on there.
+//! Reading from there needs no search for the start. IPv6 has all of its digits here; whatever is left
+//! out of it, only the reader from the left knows, so that nothing found does not mean no address. What
+//! stands before is the caller's to judge: none of this is an address if it goes on there.
 #![expect(
     clippy::inline_always,
     reason = "an address in a register costs a third less than in memory"
 )]
 
-use super::{Bits, HEX, NOT_HEX, in_full, in_groups_of_four};
+use super::{Bits, in_full};
 
 type Found<'a, T> = Option<(T, &'a [u8])>;
 
-/// As in `X-Forwarded-For`: a node as below, or an IPv6 address alone.
+/// IPv4, or IPv6 with all of its digits.
 #[inline(always)]
 pub(crate) fn last(text: &[u8]) -> Found<'_, Bits> {
     match text {
-        [.., b'.', _] | [.., b'.', _, _] | [.., b'.', _, _, _] => {
-            last_ipv4(text).or_else(|| last_long(text))
+        [.., b':', _, _, _, _] => last_full(text),
+        _ => last_ipv4(text),
+    }
+}
+
+/// IPv4 or IPv6 in brackets, either with a port or without.
+#[inline(always)]
+pub(crate) fn last_node(text: &[u8]) -> Found<'_, Bits> {
+    match without_port(text).unwrap_or(text) {
+        host @ [.., b']' | b'0'..=b'9'] => last_host(host),
+        _ => None,
+    }
+}
+
+#[inline(never)]
+fn last_host(text: &[u8]) -> Found<'_, Bits> {
+    match text {
+        [inner @ .., b']'] => {
+            let (address, before) = last_ipv6(inner)?;
+            Some((address, before.strip_suffix(b"[")?))
         }
-        [.., b':', _, _, _, _, b':', _, _, _, _] => last_full(text).or_else(|| last_long(text)),
-        _ => last_long(text),
+        _ => last_ipv4(text),
+    }
+}
+
+#[inline(always)]
+fn last_ipv6(text: &[u8]) -> Found<'_, Bits> {
+    match text {
+        [.., b':', _, _, _, _, b':', _, _, _, _] => last_full(text),
+        _ => last_mixed(text),
     }
 }
 
@@ -29,23 +55,15 @@ fn last_full(text: &[u8]) -> Found<'_, Bits> {
     Some((Bits::V6(in_full(full)?), before))
 }
 
-#[inline(never)]
-fn last_long(text: &[u8]) -> Found<'_, Bits> {
-    node(text).or_else(|| ipv6(text))
-}
-
-/// `IPv4` or `[IPv6]`, either with a port or without.
-#[inline(never)]
-pub(crate) fn last_node(text: &[u8]) -> Found<'_, Bits> {
-    node(text)
-}
-
+/// Six groups and an IPv4 address.
 #[inline(always)]
-fn node(text: &[u8]) -> Found<'_, Bits> {
-    match without_port(text).unwrap_or(text) {
-        [inner @ .., b']'] => bracketed(inner),
-        text => last_ipv4(text),
-    }
+fn last_mixed(text: &[u8]) -> Found<'_, Bits> {
+    let (Bits::V4(ipv4), before) = last_ipv4(text)? else { return None };
+    let [.., b':', _, _, _, _, b':'] = before else { return None };
+    let (before, six) = before.split_last_chunk()?;
+    let mut full = *b"0000:0000:0000:0000:0000:0000:0000:0000";
+    *full.first_chunk_mut::<30>()? = *six;
+    Some((Bits::V6(in_full(&full)? | u128::from(ipv4)), before))
 }
 
 /// What stands before a colon and one to five digits.
@@ -131,175 +149,101 @@ fn digit(byte: u8) -> u32 {
     u32::from(byte - b'0')
 }
 
-/// The inside of brackets.
-#[inline(always)]
-fn bracketed(inner: &[u8]) -> Found<'_, Bits> {
-    match ipv6(inner)? {
-        (address, [before @ .., b'[']) => Some((address, before)),
-        _ => None,
-    }
-}
-
-#[inline(always)]
-fn ipv6(text: &[u8]) -> Found<'_, Bits> {
-    match text {
-        [.., b'.', _] | [.., b'.', _, _] | [.., b'.', _, _, _] => {
-            let (ipv4, before) = last_ipv4(text)?;
-            let Bits::V4(ipv4) = ipv4 else { return None };
-            behind_groups(before, ipv4)
-        }
-        [.., b':', _, _, _, _, b':', _, _, _, _] => {
-            last_full(text).or_else(|| groups(text, Groups::default()))
-        }
-        _ => groups(text, Groups::default()),
-    }
-}
-
-/// An IPv4 address at the end, which stands for two groups.
-#[inline(always)]
-fn behind_groups(text: &[u8], ipv4: u32) -> Found<'_, Bits> {
-    if let Some((before, six)) = text.split_last_chunk::<30>()
-        && let Some(high) = in_groups_of_four(six)
-    {
-        return Some((Bits::V6(high | u128::from(ipv4)), before));
-    }
-    match text {
-        [.., b':', b':'] => groups(text, Groups::before(ipv4)),
-        [before @ .., b':'] => groups(before, Groups::before(ipv4)),
-        _ => None,
-    }
-}
-
-#[inline(always)]
-fn groups(mut text: &[u8], mut seen: Groups) -> Found<'_, Bits> {
-    loop {
-        if let [before @ .., b':', b':'] = text
-            && !seen.gap
-        {
-            seen.open();
-            text = before;
-            if text.last().is_none_or(|byte| hex(*byte) >= NOT_HEX) {
-                break;
-            }
-        }
-        let (group, before) = group(text)?;
-        seen.push(group);
-        text = match before {
-            [.., b':', b':'] => before,
-            [rest @ .., b':'] => rest,
-            _ => {
-                text = before;
-                break;
-            }
-        };
-    }
-    seen.address().map(|address| (Bits::V6(address), text))
-}
-
-/// The last group, of one to four digits.
-#[inline(always)]
-fn group(text: &[u8]) -> Found<'_, u32> {
-    if let Some((before, [b':', a, b, c, d])) = text.split_last_chunk::<5>() {
-        let all = hex(*a) << 12 | hex(*b) << 8 | hex(*c) << 4 | hex(*d);
-        if all < NOT_HEX << 4 {
-            return Some((all, text.get(..before.len() + 1)?));
-        }
-    }
-    let (mut rest, mut group, mut len) = (text, 0, 0);
-    while let [before @ .., byte] = rest
-        && len < 16
-        && hex(*byte) < NOT_HEX
-    {
-        group |= hex(*byte) << len;
-        len += 4;
-        rest = before;
-    }
-    (len > 0).then_some((group, rest))
-}
-
-#[inline(always)]
-fn hex(byte: u8) -> u32 {
-    HEX.get(usize::from(byte)).copied().unwrap_or(NOT_HEX)
-}
-
-/// What was read so far: `bits` since the start or a `::`, from the top, and what stands behind that.
-#[derive(Default)]
-struct Groups {
-    bits: u128,
-    behind: u128,
-    count: u32,
-    gap: bool,
-}
-
-impl Groups {
-    fn before(ipv4: u32) -> Self {
-        Self { bits: u128::from(ipv4) << 96, count: 2, ..Self::default() }
-    }
-
-    #[inline(always)]
-    fn push(&mut self, group: u32) {
-        self.bits = self.bits >> 16 | u128::from(group) << 112;
-        self.count += 1;
-    }
-
-    #[inline(always)]
-    fn open(&mut self) {
-        let unused = 128_u32.saturating_sub(16 * self.count);
-        self.behind = self.bits.checked_shr(unused).unwrap_or(0);
-        (self.bits, self.gap) = (0, true);
-    }
-
-    #[inline(always)]
-    fn address(&self) -> Option<u128> {
-        let whole = if self.gap { self.count < 8 } else { self.count == 8 };
-        whole.then_some(self.bits | self.behind)
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::net::IpAddr;
+    use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
     use proptest::prelude::*;
 
     use super::*;
     use crate::address::any_node;
 
-    fn parts() -> impl Strategy<Value = String> {
-        let part = prop::sample::select(vec![
-            "::",
-            ":",
-            ":",
-            ".",
-            "[",
-            "]",
-            "]:80",
-            "1",
-            "25",
-            "255",
-            "fd00",
-            "0db8",
-            "10.0.0.1",
-            "g",
-            "fd00:0db8:00ff:ffff:ffff:ffff:",
-            "00ff:1",
-            " ",
-            ",",
-        ]);
-        prop::collection::vec(part, 0..10).prop_map(|parts| parts.concat())
+    fn ipv6() -> impl Strategy<Value = String> {
+        let group = prop_oneof![2 => Just(0), 1 => 0..0x100u16, 2 => any::<u16>()];
+        (prop::array::uniform8(group), 0..4).prop_map(|(groups, form)| {
+            let [.., high, low] = groups;
+            let full = groups.map(|group| format!("{group:04x}"));
+            let ipv4 = Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low));
+            match form {
+                0 => Ipv6Addr::from(groups).to_string(),
+                1 => full.join(":"),
+                2 => full.join(":").to_uppercase(),
+                _ => format!("{}:{ipv4}", full[..6].join(":")),
+            }
+        })
+    }
+
+    fn nodes() -> impl Strategy<Value = String> {
+        let octet = prop_oneof![Just(0), Just(255), any::<u8>(), 0..100u8];
+        let ipv4 =
+            prop::array::uniform4(octet).prop_map(|octets| Ipv4Addr::from(octets).to_string());
+        let host = prop_oneof![ipv4, ipv6().prop_map(|ipv6| format!("[{ipv6}]"))];
+        (host, "(:[0-9]{1,5})?").prop_map(|(host, port)| host + &port)
+    }
+
+    /// What the standard library makes of a node, or of an IPv6 address alone.
+    fn standard(word: &str) -> Option<IpAddr> {
+        let is_port =
+            |port: &str| matches!(port.len(), 1..=5) && port.bytes().all(|b| b.is_ascii_digit());
+        let host = match word.rsplit_once(':') {
+            Some((host, port)) if is_port(port) && host.contains(['.', ']']) => host,
+            _ => word,
+        };
+        match host.strip_prefix('[') {
+            Some(inner) => inner.strip_suffix(']')?.parse().map(IpAddr::V6).ok(),
+            None if host.contains(':') => word.parse().map(IpAddr::V6).ok(),
+            None => host.parse().map(IpAddr::V4).ok(),
+        }
+    }
+
+    fn read(found: Found<'_, Bits>, left: &str) -> Option<IpAddr> {
+        found.filter(|(_, before)| before.len() == left.len()).map(|(address, _)| address.into())
+    }
+
+    fn has_all_digits(ipv6: &str) -> bool {
+        ipv6.split(':').all(|group| group.len() == 4 || group.contains('.'))
+    }
+
+    fn inside(node: &str) -> &str {
+        node.strip_prefix('[')
+            .and_then(|node| node.split_once(']'))
+            .map_or("0000", |(ipv6, _)| ipv6)
     }
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(20_000))]
 
         #[test]
-        fn what_is_found_behind_a_comma_is_what_the_word_says(text in parts()) {
-            let word = text.rsplit([' ', ',']).next().unwrap_or_default();
+        fn the_nodes_of_proxies_are_read_as_the_standard_library_does(node in nodes(), left in "([0-9a-f.:]{0,9},)?") {
+            let text = left.clone() + &node;
+            prop_assert_eq!(any_node(node.as_bytes()), standard(&node), "{}", node);
+            let found = read(last_node(text.as_bytes()), &left);
+            prop_assert!(found == standard(&node) || found.is_none() && !has_all_digits(inside(&node)), "{}", text);
+        }
+
+        #[test]
+        fn an_address_alone_is_read_as_the_standard_library_does(ipv6 in ipv6(), left in "([0-9a-f.:]{0,9},)?") {
+            let text = left.clone() + &ipv6;
+            prop_assert_eq!(any_node(ipv6.as_bytes()), standard(&ipv6), "{}", ipv6);
+            let found = read(last(text.as_bytes()), &left);
+            prop_assert!(found == standard(&ipv6) || found.is_none() && (!has_all_digits(&ipv6) || ipv6.contains('.')), "{}", text);
+        }
+
+        #[test]
+        fn one_other_byte_makes_no_other_reader_differ(
+            word in prop_oneof![nodes(), ipv6()],
+            at in any::<prop::sample::Index>(),
+            byte in prop_oneof![prop::sample::select(b"0123456789afFgG.:[]".to_vec()), b'-'..0x7f],
+        ) {
+            let mut word = word.into_bytes();
+            let at = at.index(word.len());
+            word[at] = byte;
+            let word = String::from_utf8(word).expect("ASCII");
+            prop_assert_eq!(any_node(word.as_bytes()), standard(&word), "{}", word);
+            let text = format!("10.0.0.1,{word}");
             for found in [last(text.as_bytes()), last_node(text.as_bytes())] {
-                let found = found.filter(|(_, before)| before.last().is_none_or(|byte| *byte <= b','));
-                if let Some((address, _)) = found {
-                    prop_assert_eq!(Some(IpAddr::from(address)), any_node(word.as_bytes()), "{}", text);
-                }
+                let found = read(found, "10.0.0.1,");
+                prop_assert!(found.is_none() || found == standard(&word), "{}", word);
             }
         }
     }
