@@ -1078,7 +1078,29 @@ mod tests {
         ]
     }
 
+    fn padding() -> impl Strategy<Value = String> {
+        let run = (prop::sample::select(vec![" ", "\t", ",", " \t", ", "]), 0..100_usize);
+        let runs = prop::collection::vec(run, 0..4);
+        runs.prop_map(|runs| runs.into_iter().map(|(part, count)| part.repeat(count)).collect())
+    }
+
     proptest! {
+        #[test]
+        fn blanks_and_empty_elements_do_not_matter(
+            pads in prop::array::uniform3(padding()),
+            (left, right) in (0..3usize, 0..3usize),
+        ) {
+            let [before, between, behind] = pads;
+            let text = format!("{before}198.51.100.7{between},10.0.0.9{behind}");
+            let trimmed = trim(text.as_bytes());
+            prop_assert_eq!(trimmed, text.trim_end_matches([' ', '\t', ',']).as_bytes());
+            prop_assert_eq!(listed(&[&text]), Ok(address("198.51.100.7")), "{:?}", text);
+            let client = ["for=198.51.100.7", "For=\"198.51.100.7:1\"", "a=1 ;\tfor=198.51.100.7"][left];
+            let proxy = ["for=10.0.0.9", "for=10.0.0.9\t; b=2", "for=\"[2001:db8:ff::1]\""][right];
+            let text = format!("{before}{client}{between},{proxy}{behind}");
+            prop_assert_eq!(forwarded(&[&text]), Ok(address("198.51.100.7")), "{:?}", text);
+        }
+
         #[test]
         fn every_embedding_of_an_address_is_that_address(inner: Ipv4Addr, fill: u128, form in 0..10usize) {
             let (outer, prefixes) = embed(inner, fill, form);

@@ -597,6 +597,33 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(10_000))]
 
         #[test]
+        fn only_the_parameter_that_is_named_for_counts(
+            name in "[a-z!-]{0,3}(for|For|fo|or)[a-z-]?",
+            value in prop::sample::select(vec![
+                "6.6.6.6",
+                "\"6.6.6.6:80\"",
+                "\"\\6.6.6.6\"",
+                "\"[2001:db8::6]\"",
+                "\"[2001:0db8:0000:0000:0000:0000:0000:0006]\"",
+                "\"[2001:0db8:0000:0000:0000:0000:6.6.6.6]:80\"",
+            ]),
+            blanks in "[ \t]{0,20}",
+        ) {
+            prop_assume!(!name.eq_ignore_ascii_case("for"));
+            let other = format!("{name}={value}");
+            prop_assert_eq!(forwarded(&[&other]), Err(Unknown::NotAnAddress), "{}", other);
+            for element in [
+                format!("{other}{blanks};for=198.51.100.7"),
+                format!("for=198.51.100.7;{blanks}{other}"),
+                format!("for=\"198.51.100.7:8\"{blanks};{other}"),
+            ] {
+                prop_assert_eq!(forwarded(&[&element]), found("198.51.100.7"), "{}", element);
+                let twice = format!("{element};for=6.6.6.6");
+                prop_assert_eq!(forwarded(&[&twice]), Err(Unknown::NotAnAddress), "{}", twice);
+            }
+        }
+
+        #[test]
         fn a_well_formed_header_reads_the_same_from_both_ends(value in headers()) {
             if let Some(elements) = from_the_left(&value) {
                 prop_assert_eq!(forwarded(&[&value]).ok(), walked(&elements), "{}", value);
