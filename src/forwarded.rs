@@ -34,7 +34,7 @@ pub(crate) fn hop(rest: &[u8]) -> Result<(Bits, &[u8]), Unknown> {
 #[inline(always)]
 fn usual(rest: &[u8]) -> Option<(Bits, &[u8])> {
     let (address, before) = match rest.split_last_chunk::<43>() {
-        Some((before, [b'"', b'[', full @ .., b']', b'"'])) => {
+        Some((before, [b'"', b'[', full @ .., b']', b'"'])) if full.get(34) == Some(&b':') => {
             (address::in_full(full).map(Bits::V6)?, before)
         }
         _ => match rest {
@@ -201,18 +201,17 @@ enum Value<'a> {
 }
 
 fn node(text: &[u8]) -> Result<Bits, Unknown> {
+    if let Some((address, [])) = address::last_node(text) {
+        return Ok(address);
+    }
     address::node(text, is_port).map(Bits::from).ok_or_else(|| not_an_address(text))
 }
 
 fn value(text: &[u8]) -> Option<(&[u8], Value<'_>)> {
-    let found = match text {
-        [inner @ .., b'"'] => quoted(inner),
-        _ => address::last_ipv4(text),
-    };
-    if let Some((address, before @ [.., b'='])) = found {
-        return Some((before, Value::Address(address)));
-    }
     let [inner @ .., b'"'] = text else {
+        if let Some((address, before @ [.., b'='])) = address::last_ipv4(text) {
+            return Some((before, Value::Address(address)));
+        }
         return token(text).map(|(before, text)| (before, Value::Word(text)));
     };
     let nearest = scan::last(inner, |byte| byte == b'"');
