@@ -12,6 +12,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::text::Text;
 
+mod last;
+
+pub(crate) use last::{last, last_ipv4, last_node};
+
 /// Bytes of the longest IPv6 address with brackets and port.
 pub(crate) const LONGEST_NODE: usize = 53;
 
@@ -102,44 +106,6 @@ impl From<Bits> for IpAddr {
             Bits::V6(bits) => Ipv6Addr::from_bits(bits).into(),
         }
     }
-}
-
-/// The address that a text ends with in one of the two usual forms, and what stands before it: IPv4, or
-/// IPv6 with all of its digits.
-#[inline(always)]
-pub(crate) fn last(text: &[u8]) -> Option<(Bits, &[u8])> {
-    match text {
-        [.., b':', _, _, _, _] => last_ipv6(text),
-        _ => last_ipv4(text),
-    }
-}
-
-#[inline(always)]
-pub(crate) fn last_ipv6(text: &[u8]) -> Option<(Bits, &[u8])> {
-    let (before, full) = text.split_last_chunk()?;
-    Some((Bits::V6(in_full(full)?), before))
-}
-
-#[inline(always)]
-pub(crate) fn last_ipv4(text: &[u8]) -> Option<(Bits, &[u8])> {
-    let (d, text) = last_octet(text)?;
-    let (c, text) = last_octet(text.strip_suffix(b".")?)?;
-    let (b, text) = last_octet(text.strip_suffix(b".")?)?;
-    let (a, text) = last_octet(text.strip_suffix(b".")?)?;
-    Some((Bits::V4(u32::from_be_bytes([a, b, c, d])), text))
-}
-
-#[inline(always)]
-fn last_octet(text: &[u8]) -> Option<(u8, &[u8])> {
-    let (value, rest) = match text {
-        [rest @ .., a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9'] => {
-            (digit(*a) * 100 + digit(*b) * 10 + digit(*c), rest)
-        }
-        [rest @ .., a @ b'1'..=b'9', b @ b'0'..=b'9'] => (digit(*a) * 10 + digit(*b), rest),
-        [rest @ .., a @ b'0'..=b'9'] => (digit(*a), rest),
-        _ => return None,
-    };
-    Some((u8::try_from(value).ok()?, rest))
 }
 
 pub(crate) fn ipv6(text: &[u8]) -> Option<Ipv6Addr> {

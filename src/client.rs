@@ -101,10 +101,9 @@ impl Clients {
     {
         let seen = NOTHING_SEEN;
         let mut walk = Walk { client: peer, elements: ELEMENTS, bytes: BYTES, seen };
-        for (count, value) in values.rev().enumerate() {
-            if count == INSTANCES {
-                return Err(Unknown::TooMany);
-            }
+        let mut instances = INSTANCES;
+        for value in values.rev() {
+            instances = instances.checked_sub(1).ok_or(Unknown::TooMany)?;
             if self.pass(&mut walk, value, &hop)? {
                 break;
             }
@@ -118,42 +117,54 @@ impl Clients {
     where
         Hop: for<'h> Fn(&'h [u8]) -> Result<(Bits, &'h [u8]), Unknown>,
     {
-        let (text, is_cut) = walk.enter(value);
-        let mut rest = scan::trim(text, is_blank_or_comma);
+        let (cut, text) = walk.enter(value);
+        let mut rest = trim(text);
         while !rest.is_empty() {
             walk.elements = walk.elements.checked_sub(1).ok_or(Unknown::TooMany)?;
             let (address, before) = hop(rest)?;
             let before = match before {
                 [before @ .., b','] | [before @ .., b',', b' '] => before,
-                _ => separator(before, is_cut)?,
+                _ => match trim(before) {
+                    left if before.get(left.len()) == Some(&b',') => left,
+                    left => separated(before, left, cut)?,
+                },
             };
             walk.client = unwrapped(address, &self.nat64);
             if !self.trusted.contains_again(walk.client, &mut walk.seen) {
                 return Ok(true);
             }
-            rest = scan::trim(before, is_blank_or_comma);
+            rest = trim(before);
         }
-        if is_cut { Err(Unknown::TooLong) } else { Ok(false) }
+        if cut.is_empty() { Ok(false) } else { Err(Unknown::TooLong) }
     }
 }
 
-#[inline]
+#[inline(always)]
 fn listed(rest: &[u8]) -> Result<(Bits, &[u8]), Unknown> {
     match address::last(rest) {
-        Some((address, before)) if before.last().is_none_or(|byte| *byte <= b',') => {
-            Ok((address, before))
-        }
+        Some((address, before)) if is_end(before) => Ok((address, before)),
         _ => unusual(rest),
     }
 }
 
 #[inline(never)]
 fn unusual(rest: &[u8]) -> Result<(Bits, &[u8]), Unknown> {
+    if let Some((address, before)) = address::last_node(rest)
+        && is_end(before)
+    {
+        return Ok((address, before));
+    }
     let (before, node) = last_word(rest);
     match address::any_node(node) {
         Some(address) => Ok((address.into(), before)),
         None => Err(not_an_address(node)),
     }
+}
+
+/// No part of an address is a comma or below.
+#[inline(always)]
+fn is_end(before: &[u8]) -> bool {
+    before.last().is_none_or(|byte| *byte <= b',')
 }
 
 /// The last party seen, and what may still be read.
@@ -165,21 +176,22 @@ struct Walk {
 }
 
 impl Walk {
-    /// The end of a header instance that is still walked, and whether there is more before it.
-    fn enter<'a>(&mut self, value: &'a [u8]) -> (&'a [u8], bool) {
-        let at = value.len().saturating_sub(self.bytes);
-        let text = value.get(at..).unwrap_or_default();
+    /// What is no longer walked of a header instance, and its end, which still is.
+    const fn enter<'a>(&mut self, value: &'a [u8]) -> (&'a [u8], &'a [u8]) {
+        let (cut, text) = value.split_at(value.len().saturating_sub(self.bytes));
         self.bytes -= text.len();
-        (text, at > 0)
+        (cut, text)
     }
 }
 
-/// What stands before the blanks in front of an element: nothing, or a comma.
+/// `left` of what stands before an element, when there is a comma between them or nothing is left.
 #[inline(never)]
-fn separator(before: &[u8], is_cut: bool) -> Result<&[u8], Unknown> {
-    match scan::trim(before, is_blank) {
-        [] if is_cut => Err(Unknown::TooLong),
-        before @ ([] | [.., b',']) => Ok(before),
+fn separated<'a>(before: &[u8], left: &'a [u8], cut: &[u8]) -> Result<&'a [u8], Unknown> {
+    let gap = before.get(left.len()..).unwrap_or_default();
+    match (left, cut) {
+        _ if scan::last(gap, |byte| byte == b',') > 0 => Ok(left),
+        ([], [] | [.., b',']) => Ok(left),
+        ([], _) => Err(Unknown::TooLong),
         _ => Err(Unknown::NotAnAddress),
     }
 }
@@ -218,6 +230,13 @@ fn single<'a>(mut values: impl Iterator<Item = &'a [u8]>) -> Result<IpAddr, Unkn
 
 pub(crate) const fn is_blank(byte: u8) -> bool {
     byte == b' ' || byte == b'\t'
+}
+
+#[inline(always)]
+fn trim(text: &[u8]) -> &[u8] {
+    // Zero for the blank and the comma alone, with a third of the work of two comparisons.
+    let other = |byte: u8| (byte ^ 4).wrapping_sub(b' ' ^ 4) & !4;
+    scan::trim_pair(text, other, is_blank_or_comma)
 }
 
 #[expect(
@@ -866,6 +885,25 @@ mod tests {
     }
 
     #[test]
+    fn an_element_that_ends_where_the_bytes_do_is_whole_behind_a_comma() {
+        for (source, client) in
+            [(Source::XForwardedFor, "198.51.100.7"), (Source::Forwarded, "for=198.51.100.7")]
+        {
+            let full = format!("{client}{}", ",".repeat(BYTES - client.len()));
+            assert_eq!(ask(source, &[&format!("6.6.6.6,{full}")]), Ok(address("198.51.100.7")));
+            for left in ["6", "6.6.6.6, ", "\""] {
+                assert_eq!(
+                    ask(source, &[&format!("{left}{full}")]),
+                    Err(Unknown::TooLong),
+                    "{left}"
+                );
+            }
+            let trusted = full.replace("198.51.100.7", "10.255.255.7");
+            assert_eq!(ask(source, &[&format!("6.6.6.6,{trusted}")]), Err(Unknown::TooLong));
+        }
+    }
+
+    #[test]
     fn thirty_two_addresses_are_walked_however_long_they_are() {
         for (hop, client) in [
             ("10.255.255.255", "198.51.100.177"),
@@ -1040,7 +1078,29 @@ mod tests {
         ]
     }
 
+    fn padding() -> impl Strategy<Value = String> {
+        let run = (prop::sample::select(vec![" ", "\t", ",", " \t", ", "]), 0..100_usize);
+        let runs = prop::collection::vec(run, 0..4);
+        runs.prop_map(|runs| runs.into_iter().map(|(part, count)| part.repeat(count)).collect())
+    }
+
     proptest! {
+        #[test]
+        fn blanks_and_empty_elements_do_not_matter(
+            pads in prop::array::uniform3(padding()),
+            (left, right) in (0..3usize, 0..3usize),
+        ) {
+            let [before, between, behind] = pads;
+            let text = format!("{before}198.51.100.7{between},10.0.0.9{behind}");
+            let trimmed = trim(text.as_bytes());
+            prop_assert_eq!(trimmed, text.trim_end_matches([' ', '\t', ',']).as_bytes());
+            prop_assert_eq!(listed(&[&text]), Ok(address("198.51.100.7")), "{:?}", text);
+            let client = ["for=198.51.100.7", "For=\"198.51.100.7:1\"", "a=1 ;\tfor=198.51.100.7"][left];
+            let proxy = ["for=10.0.0.9", "for=10.0.0.9\t; b=2", "for=\"[2001:db8:ff::1]\""][right];
+            let text = format!("{before}{client}{between},{proxy}{behind}");
+            prop_assert_eq!(forwarded(&[&text]), Ok(address("198.51.100.7")), "{:?}", text);
+        }
+
         #[test]
         fn every_embedding_of_an_address_is_that_address(inner: Ipv4Addr, fill: u128, form in 0..10usize) {
             let (outer, prefixes) = embed(inner, fill, form);

@@ -16,47 +16,115 @@ use crate::scan;
 const PARAMETERS: usize = 8;
 /// Bytes of an element; a host name, two addresses and a protocol need fewer.
 const LONGEST: usize = 512;
+/// Bytes of a node and its opening quote, each of them escaped.
+const LONGEST_QUOTED: usize = 2 * address::LONGEST_NODE + 1;
 
 /// Reads the last element: the address of its `for`, and what stands before the element.
 pub(crate) fn hop(rest: &[u8]) -> Result<(Bits, &[u8]), Unknown> {
     match usual(rest) {
-        Some(hop) => Ok(hop),
-        None => unusual(rest),
+        Some((address, before)) if is_start(before) => Ok((address, before)),
+        Some((address, before @ [.., b';' | b' ' | b'\t'])) => {
+            Ok((address, before_usual(rest, before)?))
+        }
+        _ => unusual(rest),
     }
 }
 
-/// An element that is nothing but an address in one of the two usual forms.
+/// A `for` at the end that is an address, and what stands before it.
 #[inline(always)]
 fn usual(rest: &[u8]) -> Option<(Bits, &[u8])> {
     let (address, before) = match rest.split_last_chunk::<43>() {
-        Some((before, [b'"', b'[', full @ .., b']', b'"'])) => {
+        Some((before, [b'"', b'[', full @ .., b']', b'"'])) if full.get(34) == Some(&b':') => {
             (address::in_full(full).map(Bits::V6)?, before)
         }
-        _ => address::last_ipv4(rest)?,
+        _ => match rest {
+            [inner @ .., b'"'] => quoted(inner).or_else(|| quoted_oddly(inner))?,
+            _ => address::last_ipv4(rest)?,
+        },
     };
-    let (before, name) = before.split_last_chunk()?;
-    let name = u32::from_le_bytes(*name) | u32::from_le_bytes(*b"   \0");
-    let is_alone = matches!(before, [] | [.., b','] | [.., b',', b' ']);
-    (is_alone && name == u32::from_le_bytes(*b"for=")).then_some((address, before))
+    Some((address, before_for(before)?))
 }
 
-/// Looks at one byte more than an element may have, so that what lies before it does not matter.
+#[inline(always)]
+fn before_for(text: &[u8]) -> Option<&[u8]> {
+    let (before, name) = text.split_last_chunk()?;
+    let name = u32::from_le_bytes(*name) | u32::from_le_bytes(*b"   \0");
+    (name == u32::from_le_bytes(*b"for=")).then_some(before)
+}
+
+#[inline(always)]
+const fn is_start(before: &[u8]) -> bool {
+    matches!(before, [] | [.., b','] | [.., b',', b' '])
+}
+
+/// A node that is all of a quoted text, and what stands before the quotes.
+#[inline(always)]
+fn quoted(inner: &[u8]) -> Option<(Bits, &[u8])> {
+    match address::last_node(inner)? {
+        (address, [before @ .., b'"']) => Some((address, before)),
+        _ => None,
+    }
+}
+
+/// The same behind `for=`, with escapes or with groups left out. A quote there is the opening one, as no
+/// backslash escapes it.
+#[inline(never)]
+fn quoted_oddly(inner: &[u8]) -> Option<(Bits, &[u8])> {
+    let [.., b']' | b'0'..=b'9'] = inner else { return None };
+    let left = inner.len().saturating_sub(LONGEST_QUOTED);
+    let at = left + scan::last(inner.get(left..)?, |byte| byte == b'"');
+    let (before, text) = inner.split_at_checked(at)?;
+    let before = before.strip_suffix(b"\"")?;
+    before_for(before)?;
+    Some((unquoted(text).ok()?, before))
+}
+
+#[inline(never)]
+fn before_usual<'a>(rest: &'a [u8], before: &'a [u8]) -> Result<&'a [u8], Unknown> {
+    if let [.., b' ' | b'\t'] = before
+        && let left = scan::trim_pair(before, |byte| byte ^ b' ', is_blank)
+        && is_start(left)
+    {
+        return Ok(left);
+    }
+    let window = Window::of(rest);
+    let text = before.get(window.at..).unwrap_or_default();
+    window.before(Element::default().read_before(text))
+}
+
 #[inline(never)]
 fn unusual(rest: &[u8]) -> Result<(Bits, &[u8]), Unknown> {
-    let (before, window) = rest.split_at(rest.len().saturating_sub(LONGEST + 1));
-    let mut element = Element::default();
-    let left = element.read(window).ok_or(Unknown::NotAnAddress)?;
-    let read = window.get(left..).unwrap_or_default();
-    let is_long = read.len() > LONGEST && !read.first().is_some_and(|byte| is_blank(*byte));
-    if is_long {
-        return Err(Unknown::TooLong);
+    let (window, mut element) = (Window::of(rest), Element::default());
+    let text = rest.get(window.at..).unwrap_or_default();
+    let before = window.before(element.read(text))?;
+    Ok((element.address()?, before))
+}
+
+/// One byte more than an element may have, so that what lies before it does not matter.
+struct Window<'a> {
+    rest: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Window<'a> {
+    const fn of(rest: &'a [u8]) -> Self {
+        Self { rest, at: rest.len().saturating_sub(LONGEST + 1) }
     }
-    Ok((element.address()?, rest.get(..before.len() + left).unwrap_or_default()))
+
+    /// What stands before an element that was read down to `left` bytes of the window.
+    fn before(&self, left: Option<usize>) -> Result<&'a [u8], Unknown> {
+        let left = self.at + left.ok_or(Unknown::NotAnAddress)?;
+        let (before, read) = self.rest.split_at_checked(left).unwrap_or_default();
+        let is_long = read.len() > LONGEST && !read.first().is_some_and(|byte| is_blank(*byte));
+        if is_long { Err(Unknown::TooLong) } else { Ok(before) }
+    }
 }
 
 #[derive(Default)]
 struct Element<'a> {
     names: [&'a [u8]; PARAMETERS],
+    /// A bit for each name, which few others share.
+    marks: u64,
     count: usize,
     node: Option<Value<'a>>,
 }
@@ -73,6 +141,12 @@ impl<'a> Element<'a> {
         }
     }
 
+    /// As above, before a `for` that was read.
+    fn read_before(&mut self, text: &'a [u8]) -> Option<usize> {
+        self.note(b"for")?;
+        self.read(next(text)?)
+    }
+
     fn parameter(&mut self, text: &'a [u8]) -> Option<&'a [u8]> {
         let (text, value) = value(text)?;
         let (text, name) = token(text.strip_suffix(b"=")?)?;
@@ -80,36 +154,54 @@ impl<'a> Element<'a> {
         if name.eq_ignore_ascii_case(b"for") {
             self.node = Some(value);
         }
-        let text = trim(text, is_blank);
-        matches!(text, [] | [.., b',' | b';']).then_some(text)
+        next(text)
     }
 
     fn note(&mut self, name: &'a [u8]) -> Option<()> {
         let known = self.names.get(..self.count)?;
-        if known.iter().any(|other| other.eq_ignore_ascii_case(name)) {
+        let mark = mark(name);
+        if self.marks & mark != 0 && known.iter().any(|other| other.eq_ignore_ascii_case(name)) {
             return None;
         }
         *self.names.get_mut(self.count)? = name;
+        self.marks |= mark;
         self.count += 1;
         Some(())
     }
 
     fn address(&self) -> Result<Bits, Unknown> {
         match self.node.ok_or(Unknown::NotAnAddress)? {
-            Value::Quoted(text) if scan::last(text, |byte| byte == b'\\') > 0 => unescaped(text),
-            Value::Token(text) | Value::Quoted(text) => node(text),
+            Value::Quoted(text) => unquoted(text),
+            Value::Address(address) => Ok(address),
+            Value::Word(text) => Err(not_an_address(text)),
         }
     }
 }
 
+/// What stands before a parameter and its blanks, if that may stand there.
+#[inline]
+fn next(text: &[u8]) -> Option<&[u8]> {
+    let text = trim(text, is_blank);
+    matches!(text, [] | [.., b',' | b';']).then_some(text)
+}
+
+/// The same whatever the case of the letters.
+fn mark(name: &[u8]) -> u64 {
+    let (first, last) = (name.first().unwrap_or(&0), name.last().unwrap_or(&0));
+    let place = usize::from(first & 31) + 2 * usize::from(last & 31) + 8 * (name.len() & 7);
+    1 << (place & 63)
+}
+
 #[derive(Clone, Copy)]
 enum Value<'a> {
-    Token(&'a [u8]),
+    Address(Bits),
+    /// Any other token: with a colon or a bracket it would be none.
+    Word(&'a [u8]),
     Quoted(&'a [u8]),
 }
 
 fn node(text: &[u8]) -> Result<Bits, Unknown> {
-    if let Some((address, [])) = address::last_ipv4(text) {
+    if let Some((address, [])) = address::last_node(text) {
         return Ok(address);
     }
     address::node(text, is_port).map(Bits::from).ok_or_else(|| not_an_address(text))
@@ -117,11 +209,18 @@ fn node(text: &[u8]) -> Result<Bits, Unknown> {
 
 fn value(text: &[u8]) -> Option<(&[u8], Value<'_>)> {
     let [inner @ .., b'"'] = text else {
-        return token(text).map(|(before, text)| (before, Value::Token(text)));
+        if let Some((address, before @ [.., b'='])) = address::last_ipv4(text) {
+            return Some((before, Value::Address(address)));
+        }
+        return token(text).map(|(before, text)| (before, Value::Word(text)));
     };
     let nearest = scan::last(inner, |byte| byte == b'"');
-    let (before, text) = quoted(inner, nearest)?;
+    let (before, text) = between_quotes(inner, nearest)?;
     Some((before, Value::Quoted(text)))
+}
+
+fn unquoted(text: &[u8]) -> Result<Bits, Unknown> {
+    if scan::last(text, |byte| byte == b'\\') > 0 { unescaped(text) } else { node(text) }
 }
 
 /// A node with quoted-pairs; one that is longer without them than an address is none.
@@ -143,7 +242,7 @@ fn unescape<'b>(text: &[u8], plain: &'b mut [u8]) -> Option<&'b [u8]> {
 }
 
 /// The opening quote is the one that no backslash escapes and that is nearest to the end.
-fn quoted(inner: &[u8], nearest: usize) -> Option<(&[u8], &[u8])> {
+fn between_quotes(inner: &[u8], nearest: usize) -> Option<(&[u8], &[u8])> {
     let mut rest = inner.get(..nearest)?;
     while let [before @ .., byte] = rest {
         rest = before;
@@ -168,10 +267,33 @@ fn without_backslashes(mut text: &[u8]) -> &[u8] {
     text
 }
 
+#[inline]
 fn token(text: &[u8]) -> Option<(&[u8], &[u8])> {
-    let is_token = |byte: &u8| TOKEN.get(usize::from(*byte)) == Some(&true);
-    let len = text.iter().rposition(|byte| !is_token(byte)).map_or(0, |at| at + 1);
-    text.split_at_checked(len).filter(|(_, token)| !token.is_empty())
+    let mut rest = text;
+    for _ in 0..16 {
+        match rest {
+            [before @ .., byte] if is_token(*byte) => rest = before,
+            _ => return text.split_at_checked(rest.len()).filter(|(_, token)| !token.is_empty()),
+        }
+    }
+    text.split_at_checked(before_token(rest))
+}
+
+#[inline(never)]
+fn before_token(text: &[u8]) -> usize {
+    let rest = scan::without_blocks(text, is_of_a_host);
+    rest.iter().rposition(|byte| !is_token(*byte)).map_or(0, |at| at + 1)
+}
+
+fn is_token(byte: u8) -> bool {
+    TOKEN.get(usize::from(byte)) == Some(&true)
+}
+
+/// The most usual bytes of a token.
+const fn is_of_a_host(byte: u8) -> bool {
+    let is_letter = (byte | 0x20).wrapping_sub(b'a') < 26;
+    let is_digit = byte.wrapping_sub(b'0') < 10;
+    is_letter | is_digit | (byte.wrapping_sub(b'-') < 2)
 }
 
 /// The bytes of a token (RFC 9110 §5.6.2).
@@ -195,11 +317,13 @@ const fn is_blank_or_semicolon(byte: u8) -> bool {
 }
 
 #[inline]
-fn trim(text: &[u8], skip: impl Fn(u8) -> bool) -> &[u8] {
+fn trim(text: &[u8], skip: impl Fn(u8) -> bool + Copy) -> &[u8] {
     match text {
-        [.., byte] if !skip(*byte) => text,
-        [before @ .., byte, _] if !skip(*byte) => text.get(..before.len() + 1).unwrap_or_default(),
-        _ => scan::trim(text, skip),
+        [before @ .., byte] if skip(*byte) => match before {
+            [.., byte] if skip(*byte) => scan::trim(text, skip),
+            _ => before,
+        },
+        _ => text,
     }
 }
 
@@ -255,6 +379,8 @@ mod tests {
             ("for=198.51.100.7;host=\"a\\\", for=6.6.6.6\"", "198.51.100.7"),
             ("for=198.51.100.7;host=\"a\\\\\"", "198.51.100.7"),
             ("for=198.51.100.7;host=\"\"", "198.51.100.7"),
+            ("for=198.51.100.7;xfor=10.0.0.2", "198.51.100.7"),
+            ("xfor=10.0.0.2;for=198.51.100.7", "198.51.100.7"),
             ("for=198.51.100.7, for=\"[2001:db8:ff::1]:9\",for=10.0.0.2", "198.51.100.7"),
             ("for=10.0.0.9, for=10.0.0.2", "10.0.0.9"),
         ] {
@@ -468,6 +594,33 @@ mod tests {
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(10_000))]
+
+        #[test]
+        fn only_the_parameter_that_is_named_for_counts(
+            name in "[a-z!-]{0,3}(for|For|fo|or)[a-z-]?",
+            value in prop::sample::select(vec![
+                "6.6.6.6",
+                "\"6.6.6.6:80\"",
+                "\"\\6.6.6.6\"",
+                "\"[2001:db8::6]\"",
+                "\"[2001:0db8:0000:0000:0000:0000:0000:0006]\"",
+                "\"[2001:0db8:0000:0000:0000:0000:6.6.6.6]:80\"",
+            ]),
+            blanks in "[ \t]{0,20}",
+        ) {
+            prop_assume!(!name.eq_ignore_ascii_case("for"));
+            let other = format!("{name}={value}");
+            prop_assert_eq!(forwarded(&[&other]), Err(Unknown::NotAnAddress), "{}", other);
+            for element in [
+                format!("{other}{blanks};for=198.51.100.7"),
+                format!("for=198.51.100.7;{blanks}{other}"),
+                format!("for=\"198.51.100.7:8\"{blanks};{other}"),
+            ] {
+                prop_assert_eq!(forwarded(&[&element]), found("198.51.100.7"), "{}", element);
+                let twice = format!("{element};for=6.6.6.6");
+                prop_assert_eq!(forwarded(&[&twice]), Err(Unknown::NotAnAddress), "{}", twice);
+            }
+        }
 
         #[test]
         fn a_well_formed_header_reads_the_same_from_both_ends(value in headers()) {

@@ -2,22 +2,82 @@
 //!
 //! A block is looked at as a whole and without branches, so that the compiler can compare all of its
 //! bytes at once: that is what keeps kilobytes of padding cheap. What a byte means, its caller knows.
+#![expect(
+    clippy::inline_always,
+    reason = "blocks are compared in registers only where they are read"
+)]
 
 /// What is left of a text without the bytes at its end that are to be skipped.
-pub(crate) fn trim(mut text: &[u8], skip: impl Fn(u8) -> bool) -> &[u8] {
-    for _ in 0..4 {
-        match text {
-            [before @ .., byte] if skip(*byte) => text = before,
-            _ => return text,
-        }
+pub(crate) fn trim(text: &[u8], skip: impl Fn(u8) -> bool + Copy) -> &[u8] {
+    trim_pair(text, |byte| u8::from(!skip(byte)), skip)
+}
+
+/// As above; `other` is zero for those that are usual among the bytes to be skipped, and cheap.
+#[inline(always)]
+pub(crate) fn trim_pair(
+    text: &[u8],
+    other: impl Fn(u8) -> u8,
+    skip: impl Fn(u8) -> bool + Copy,
+) -> &[u8] {
+    match text {
+        [.., byte] if skip(*byte) => long(text, other, skip),
+        _ => text,
     }
-    while let Some((before, block)) = text.split_last_chunk::<64>()
-        && !any(block, |byte| !skip(byte))
+}
+
+#[inline(never)]
+fn long(text: &[u8], other: impl Fn(u8) -> u8, skip: impl Fn(u8) -> bool + Copy) -> &[u8] {
+    let Some(first) = text.first_chunk::<16>() else {
+        let len = text.iter().rposition(|byte| !skip(*byte)).map_or(0, |at| at + 1);
+        return text.get(..len).unwrap_or_default();
+    };
+    let mut rest = text;
+    loop {
+        rest = skipped::<64>(rest, |block| is_none(block, &other));
+        rest = without::<32>(rest, &other);
+        rest = without::<16>(rest, &other);
+        let Some((before, block)) = rest.split_last_chunk() else {
+            // What follows in the first block was to be skipped.
+            let rest = if is_none(first, &other) { &[] } else { rest };
+            let len = rest.iter().rposition(|byte| !skip(*byte)).map_or(0, |at| at + 1);
+            return rest.get(..len).unwrap_or_default();
+        };
+        let others = u128::from_le_bytes(block.map(&other));
+        let len = before.len() + 16 - others.leading_zeros() as usize / 8;
+        match text.get(..len) {
+            Some([before @ .., byte]) if skip(*byte) => rest = before,
+            found => return found.unwrap_or_default(),
+        }
+        rest = skipped::<64>(rest, |block| !any(block, |byte| !skip(byte)));
+    }
+}
+
+#[inline(always)]
+fn without<const N: usize>(text: &[u8], other: impl Fn(u8) -> u8) -> &[u8] {
+    match text.split_last_chunk::<N>() {
+        Some((before, block)) if is_none(block, other) => before,
+        _ => text,
+    }
+}
+
+#[inline(always)]
+fn skipped<const N: usize>(mut text: &[u8], skip: impl Fn(&[u8; N]) -> bool) -> &[u8] {
+    while let Some((before, block)) = text.split_last_chunk()
+        && skip(block)
     {
         text = before;
     }
-    let len = last(text, |byte| !skip(byte));
-    text.get(..len).unwrap_or_default()
+    text
+}
+
+/// What is left of a text without the blocks at its end that hold nothing else.
+pub(crate) fn without_blocks(text: &[u8], skip: impl Fn(u8) -> bool) -> &[u8] {
+    skipped::<16>(text, |block| !any(block, |byte| !skip(byte)))
+}
+
+#[inline(always)]
+fn is_none<const N: usize>(block: &[u8; N], other: impl Fn(u8) -> u8) -> bool {
+    block.iter().fold(0, |all, byte| all | other(*byte)) == 0
 }
 
 /// How many bytes a text has up to the last stop, that one included.
@@ -81,7 +141,7 @@ mod tests {
     use super::*;
 
     fn texts() -> impl Strategy<Value = Vec<u8>> {
-        let run = (prop::sample::select(vec![b' ', b',', b'a', 0xff]), 0..200_usize);
+        let run = (prop::sample::select(vec![b' ', b',', b'a', b'\t', 0xff]), 0..200_usize);
         let runs = prop::collection::vec(run, 0..5);
         runs.prop_map(|runs| runs.into_iter().flat_map(|(byte, len)| vec![byte; len]).collect())
     }
@@ -93,6 +153,9 @@ mod tests {
             let is = |other: u8| other == byte;
             prop_assert_eq!(last(&text, is), place(text.iter().rposition(|other| is(*other))));
             prop_assert_eq!(trim(&text, is).len(), place(text.iter().rposition(|other| !is(*other))));
+            let rare = |other: u8| is(other) || other == b'\t';
+            let trimmed = trim_pair(&text, |other| u8::from(!is(other)), rare);
+            prop_assert_eq!(trimmed.len(), place(text.iter().rposition(|other| !rare(*other))));
             let found = text.iter().position(|other| is(*other));
             prop_assert_eq!(first(&text, is), found.unwrap_or(text.len()));
             prop_assert_eq!(first_far(&text, is), found.unwrap_or(text.len()));
