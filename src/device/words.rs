@@ -262,17 +262,12 @@ mod tests {
     proptest! {
         #[test]
         fn words_that_are_passed_over_say_nothing(text in texts()) {
-            let signs = |tell: &dyn Fn(&mut dyn FnMut(Sign, &[u8]))| {
-                let mut signs = Vec::new();
-                tell(&mut |sign: Sign, after: &[u8]| {
-                    signs.push((sign.agent, sign.system, sign.kind, after.len()));
-                });
-                signs
-            };
-            let heard = signs(&|note| read(text.as_bytes(), note));
-            let all = signs(&|note| all(&text, note));
-            prop_assert_eq!(heard.as_slice(), all.get(..heard.len()).unwrap_or_default());
-            prop_assert!(heard.len() == all.len() || text.len() > 2 * MOST);
+            let (mut heard, mut every) = (Vec::new(), Vec::new());
+            let seen = |sign: Sign, after: &[u8]| (sign.agent, sign.system, sign.kind, after.len());
+            read(text.as_bytes(), |sign, after| heard.push(seen(sign, after)));
+            all(&text, |sign, after| every.push(seen(sign, after)));
+            prop_assert_eq!(heard.as_slice(), every.get(..heard.len()).unwrap_or_default());
+            prop_assert!(heard.len() == every.len() || text.len() > 2 * MOST);
         }
     }
 }
