@@ -47,6 +47,37 @@ KNOWN = [
         1.8,
         "user agent, language, query and path are read, which is most of what 12 more fields cost",
     ),
+    (
+        "P7 8 KiB of forwarding header: extra instructions",
+        """
+        x_forwarded_for_hops_v6 x_forwarded_for_padded_hops x_forwarded_for_hops_among_commas
+        x_forwarded_for_mixed_padding x_forwarded_for_padded_values x_forwarded_for_many_values
+        x_forwarded_for_long_hops_among_commas x_forwarded_for_full_hops_v6_among_blanks
+        x_forwarded_for_mixed_hops x_forwarded_for_embedded_hops_among_commas
+        x_forwarded_for_values_of_long_hops x_forwarded_for_values_of_full_hops_v6
+        x_forwarded_for_values_of_mixed_hops x_forwarded_for_values_of_hops_and_blanks
+        x_forwarded_for_values_of_odd_blanks forwarded_parameters forwarded_quoted_hops_v6
+        forwarded_escaped_hops forwarded_padded_hops forwarded_padded_quoted_hops forwarded_hops_among_commas
+        forwarded_hops_among_semicolons forwarded_padded_values forwarded_many_values forwarded_mixed_hops
+        forwarded_mixed_hops_among_semicolons forwarded_escaped_mixed_hops forwarded_hops_of_many_parameters
+        forwarded_hops_by_proxies forwarded_hops_with_long_hosts forwarded_hops_with_long_quoted_hosts
+        forwarded_values_of_long_hops forwarded_values_of_full_hops_v6 forwarded_values_of_mixed_hops
+        forwarded_values_of_hops_behind_parameters
+        """.split(),
+        65000,
+        "32 elements have to be walked whatever their form (RULES B5): 250 instructions for each is too few",
+    ),
+    (
+        "P7 8 KiB of path or referrer: extra instructions",
+        """
+        path_depth_quotes path_depth_letters_beyond_ascii path_depth_bidi_marks path_keep_quotes
+        path_keep_letters_beyond_ascii path_keep_bidi_marks referrer_origin_long_labels referrer_origin_punycode
+        referrer_origin_one_encoded_host referrer_path_fewer_labels referrer_path_long_labels
+        referrer_path_punycode referrer_path_one_encoded_host
+        """.split(),
+        15500,
+        "hosts in punycode or of many marks are decoded; quotes, marks of direction, letters beyond ASCII are looked at one by one",
+    ),
 ]
 
 # The bare exchange that a benchmark's is compared with, by a part of its name; all others with "bare".
