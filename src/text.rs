@@ -261,7 +261,7 @@ const LONGEST_ESCAPE: usize = 16;
 
 impl Line {
     const fn new(text: Text, room: usize) -> Self {
-        Self { text, room, ascii: Aligned([b' '; _]), len: 0, is_word: true }
+        Self { text, room, ascii: Aligned([b' '; LONGEST + LONGEST_ESCAPE]), len: 0, is_word: true }
     }
 
     fn finish(mut self) -> Text {
