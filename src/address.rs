@@ -14,18 +14,10 @@ use crate::text::Text;
 
 mod last;
 
-pub(crate) use last::{last, last_ipv4, last_node};
+pub(crate) use last::{is_in_full, last, last_any, last_ipv4, last_ipv6, last_node};
 
 /// Bytes of the longest IPv6 address with brackets and port.
 pub(crate) const LONGEST_NODE: usize = 53;
-
-/// What `X-Forwarded-For` holds: an address or, in the form of [`node`], one with a port.
-pub(crate) fn any_node(text: &[u8]) -> Option<IpAddr> {
-    match text {
-        [b'[', ..] | [_, b'.', ..] | [_, _, b'.', ..] | [_, _, _, b'.', ..] => node(text, is_port),
-        _ => ipv6(text).map(IpAddr::V6),
-    }
-}
 
 /// `IPv4` or `[IPv6]`, either with a port that `port` accepts.
 pub(crate) fn node(text: &[u8], port: fn(&[u8]) -> bool) -> Option<IpAddr> {
@@ -109,9 +101,9 @@ impl From<Bits> for IpAddr {
 }
 
 pub(crate) fn ipv6(text: &[u8]) -> Option<Ipv6Addr> {
-    match text.try_into().ok().and_then(in_full) {
-        Some(bits) => Some(Ipv6Addr::from_bits(bits)),
-        None => in_groups(text),
+    match last_ipv6(text)? {
+        (Bits::V6(bits), []) => Some(Ipv6Addr::from_bits(bits)),
+        _ => None,
     }
 }
 
@@ -135,91 +127,6 @@ pub(crate) fn in_full(text: &[u8; 39]) -> Option<u128> {
         *byte = high << 4 | low;
     }
     (are_colons & are_hex).then_some(u128::from_be_bytes(bytes))
-}
-
-fn in_groups(text: &[u8]) -> Option<Ipv6Addr> {
-    let mut groups = Groups::default();
-    let mut rest = text;
-    if let [b':', b':', after @ ..] = text {
-        groups.open()?;
-        rest = after;
-    }
-    while !rest.is_empty() {
-        rest = groups.read(rest)?;
-    }
-    groups.address()
-}
-
-/// What was read so far: `before` a `::`, already in its place, and since.
-#[derive(Default)]
-struct Groups {
-    before: u128,
-    bits: u128,
-    count: u32,
-    gap: bool,
-}
-
-impl Groups {
-    fn read<'a>(&mut self, text: &'a [u8]) -> Option<&'a [u8]> {
-        let (group, after) = group(text)?;
-        match after {
-            [b'.', ..] => return self.read_ipv4(text),
-            _ => self.push(group),
-        }
-        match after {
-            [b':', b':', rest @ ..] => self.open().map(|()| rest),
-            [b':', rest @ ..] if !rest.is_empty() => Some(rest),
-            [] => Some(after),
-            _ => None,
-        }
-    }
-
-    fn push(&mut self, group: u32) {
-        self.bits = self.bits << 16 | u128::from(group);
-        self.count += 1;
-    }
-
-    fn read_ipv4<'a>(&mut self, text: &'a [u8]) -> Option<&'a [u8]> {
-        let (address, rest) = ipv4(text)?;
-        self.bits = self.bits << 32 | u128::from(address.to_bits());
-        self.count += 2;
-        rest.is_empty().then_some(rest)
-    }
-
-    fn open(&mut self) -> Option<()> {
-        if self.gap || self.count > 7 {
-            return None;
-        }
-        self.before = self.bits.checked_shl(128 - 16 * self.count).unwrap_or(0);
-        (self.bits, self.gap) = (0, true);
-        Some(())
-    }
-
-    fn address(&self) -> Option<Ipv6Addr> {
-        let whole = if self.gap { self.count < 8 } else { self.count == 8 };
-        whole.then(|| Ipv6Addr::from_bits(self.before | self.bits))
-    }
-}
-
-/// One to four hexadecimal digits.
-fn group(text: &[u8]) -> Option<(u32, &[u8])> {
-    let digit = |at: usize| text.get(at).and_then(|byte| HEX.get(usize::from(*byte)));
-    let digit = |at: usize| digit(at).map_or(NOT_HEX, |digit| *digit);
-    let (a, b) = (digit(0), digit(1));
-    if a == NOT_HEX {
-        return None;
-    }
-    if b == NOT_HEX {
-        return Some((a, text.get(1..)?));
-    }
-    let (c, ab) = (digit(2), a << 4 | b);
-    if c == NOT_HEX {
-        return Some((ab, text.get(2..)?));
-    }
-    match digit(3) {
-        NOT_HEX => Some((ab << 4 | c, text.get(3..)?)),
-        d => Some((ab << 8 | c << 4 | d, text.get(4..)?)),
-    }
 }
 
 const NOT_HEX: u32 = 16;
@@ -348,10 +255,16 @@ fn zeros(segments: &[u16; 8]) -> Option<(&[u16], &[u16])> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    /// What `X-Forwarded-For` may hold.
+    pub(crate) fn any_node(word: &[u8]) -> Option<IpAddr> {
+        let found = last(word).filter(|(_, before)| before.is_empty()).or_else(|| last_any(word));
+        found.filter(|(_, before)| before.is_empty()).map(|(address, _)| address.into())
+    }
 
     fn written(address: IpAddr) -> String {
         text(address).as_str().to_owned()

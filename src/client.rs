@@ -15,12 +15,34 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::address::Bits;
+use crate::work::{self, ELEMENT, INSTANCE, SEARCH, Work};
 use crate::{address, forwarded, scan};
 
-const ELEMENTS: usize = 32;
 const INSTANCES: usize = 64;
 /// All bytes that a walk may pass over.
 const BYTES: usize = 8192;
+
+/// What costs how much, as [`Work`] counts it.
+mod cost {
+    use super::{Bits, Source};
+
+    /// A byte of a port behind a long IPv4 address.
+    pub(super) const PORT: usize = 15;
+
+    /// The element that a header instance starts with.
+    pub(super) const fn first(source: Source, address: Bits, len: usize) -> usize {
+        match (source, address) {
+            (Source::Forwarded, Bits::V6(_)) => 130,
+            (Source::Forwarded, Bits::V4(_)) => 50,
+            (_, Bits::V6(_)) => 110,
+            (_, Bits::V4(_)) => 6 * len.saturating_sub(8),
+        }
+    }
+
+    pub(super) const fn gap(len: usize) -> usize {
+        90 + len * 3 / 8
+    }
+}
 
 /// Where the client's address is read from; the policy keeps the header's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +62,7 @@ pub(crate) enum Unknown {
     Repeated,
     /// More bytes than are walked.
     TooLong,
-    /// More elements or header instances than are walked.
+    /// More elements or header instances than are walked, or elements that take longer to read.
     TooMany,
     /// `unknown`, or an obfuscated node.
     Hidden,
@@ -97,14 +119,15 @@ impl Clients {
         hop: Hop,
     ) -> Result<IpAddr, Unknown>
     where
-        Hop: for<'h> Fn(&'h [u8]) -> Result<(Bits, &'h [u8]), Unknown>,
+        Hop: for<'h> Fn(&'h [u8], &mut Work) -> Result<(Bits, &'h [u8]), Unknown>,
     {
         let seen = NOTHING_SEEN;
-        let mut walk = Walk { client: peer, elements: ELEMENTS, bytes: BYTES, seen };
+        let mut walk = Walk { client: peer, bytes: BYTES, seen };
+        let mut work = Work::new();
         let mut instances = INSTANCES;
         for value in values.rev() {
             instances = instances.checked_sub(1).ok_or(Unknown::TooMany)?;
-            if self.pass(&mut walk, value, &hop)? {
+            if self.pass(&mut walk, &mut work, value, &hop)? {
                 break;
             }
         }
@@ -113,51 +136,76 @@ impl Clients {
 
     /// Walks one header instance; true when it held the client.
     #[inline]
-    fn pass<Hop>(&self, walk: &mut Walk, value: &[u8], hop: &Hop) -> Result<bool, Unknown>
+    fn pass<Hop>(
+        &self,
+        walk: &mut Walk,
+        work: &mut Work,
+        value: &[u8],
+        hop: &Hop,
+    ) -> Result<bool, Unknown>
     where
-        Hop: for<'h> Fn(&'h [u8]) -> Result<(Bits, &'h [u8]), Unknown>,
+        Hop: for<'h> Fn(&'h [u8], &mut Work) -> Result<(Bits, &'h [u8]), Unknown>,
     {
         let (cut, text) = walk.enter(value);
-        let mut rest = trim(text);
+        let mut rest = trimmed(text, work)?;
+        if rest.len() < text.len() {
+            work.spend(INSTANCE)?;
+        }
         while !rest.is_empty() {
-            walk.elements = walk.elements.checked_sub(1).ok_or(Unknown::TooMany)?;
-            let (address, before) = hop(rest)?;
-            let before = match before {
+            work.spend(ELEMENT)?;
+            let (address, gap) = hop(rest, work)?;
+            let before = match gap {
+                [] if cut.is_empty() => {
+                    work.spend(cost::first(self.source, address, rest.len()))?;
+                    gap
+                }
                 [before @ .., b','] | [before @ .., b',', b' '] => before,
-                _ => match trim(before) {
-                    left if before.get(left.len()) == Some(&b',') => left,
-                    left => separated(before, left, cut)?,
+                _ => match trim(gap) {
+                    left if gap.get(left.len()) == Some(&b',') => left,
+                    left => separated(gap, left, cut)?,
                 },
             };
             walk.client = unwrapped(address, &self.nat64);
-            if !self.trusted.contains_again(walk.client, &mut walk.seen) {
+            if !self.trusted.contains_again(walk.client, &mut walk.seen, work)? {
                 return Ok(true);
             }
-            rest = trim(before);
+            if let odd @ 3.. = gap.len() - before.len() {
+                work.spend(cost::gap(odd))?;
+            }
+            rest = trimmed(before, work)?;
         }
         if cut.is_empty() { Ok(false) } else { Err(Unknown::TooLong) }
     }
 }
 
 #[inline(always)]
-fn listed(rest: &[u8]) -> Result<(Bits, &[u8]), Unknown> {
-    match address::last(rest) {
-        Some((address, before)) if is_end(before) => Ok((address, before)),
-        _ => unusual(rest),
+fn listed<'a>(rest: &'a [u8], work: &mut Work) -> Result<(Bits, &'a [u8]), Unknown> {
+    match rest {
+        [.., b':', _] => unusual(rest, work),
+        _ => match address::last(rest) {
+            Some((address, before)) if is_end(before) => Ok((address, before)),
+            Some((
+                address @ Bits::V4(_),
+                [before @ .., b':', b':', b'f', b'f', b'f', b'f', b':'],
+            )) if is_end(before) => Ok((address, before)),
+            _ => unusual(rest, work),
+        },
     }
 }
 
 #[inline(never)]
-fn unusual(rest: &[u8]) -> Result<(Bits, &[u8]), Unknown> {
-    if let Some((address, before)) = address::last_node(rest)
-        && is_end(before)
-    {
-        return Ok((address, before));
-    }
-    let (before, node) = last_word(rest);
-    match address::any_node(node) {
-        Some(address) => Ok((address.into(), before)),
-        None => Err(not_an_address(node)),
+fn unusual<'a>(rest: &'a [u8], work: &mut Work) -> Result<(Bits, &'a [u8]), Unknown> {
+    match address::last_any(rest) {
+        Some((address, before)) if is_end(before) => {
+            let len = rest.len() - before.len();
+            work.spend(match address {
+                Bits::V4(_) => cost::PORT * len.saturating_sub(16),
+                Bits::V6(_) if rest.get(before.len()..).is_some_and(address::is_in_full) => 0,
+                Bits::V6(_) => work::groups(len),
+            })?;
+            Ok((address, before))
+        }
+        _ => Err(not_an_address(last_word(rest).1)),
     }
 }
 
@@ -167,10 +215,18 @@ fn is_end(before: &[u8]) -> bool {
     before.last().is_none_or(|byte| *byte <= b',')
 }
 
+#[inline(always)]
+fn trimmed<'a>(text: &'a [u8], work: &mut Work) -> Result<&'a [u8], Unknown> {
+    let left = trim(text);
+    if left.len() < text.len() {
+        work.spend(cost::gap(text.len() - left.len()))?;
+    }
+    Ok(left)
+}
+
 /// The last party seen, and what may still be read.
 struct Walk {
     client: Bits,
-    elements: usize,
     bytes: usize,
     seen: Seen,
 }
@@ -397,10 +453,15 @@ impl Trusted {
 
     /// As below, but what lies where the last one was found is found at once: proxies are neighbours.
     #[inline]
-    fn contains_again(&self, address: Bits, seen: &mut Seen) -> bool {
+    fn contains_again(
+        &self,
+        address: Bits,
+        seen: &mut Seen,
+        work: &mut Work,
+    ) -> Result<bool, Unknown> {
         match address {
-            Bits::V4(bits) => is_seen(&mut seen.ipv4, &self.ipv4, bits),
-            Bits::V6(bits) => is_seen(&mut seen.ipv6, &self.ipv6, bits),
+            Bits::V4(bits) => is_seen(&mut seen.ipv4, &self.ipv4, bits, work),
+            Bits::V6(bits) => is_seen(&mut seen.ipv6, &self.ipv6, bits, work),
         }
     }
 
@@ -418,13 +479,19 @@ fn is_within<T: Ord + Copy>(ranges: &[(T, T)], point: T) -> bool {
 }
 
 #[inline(always)]
-fn is_seen<T: Ord + Copy>(seen: &mut (T, T), ranges: &[(T, T)], point: T) -> bool {
+fn is_seen<T: Ord + Copy>(
+    seen: &mut (T, T),
+    ranges: &[(T, T)],
+    point: T,
+    work: &mut Work,
+) -> Result<bool, Unknown> {
     if seen.0 <= point && point <= seen.1 {
-        return true;
+        return Ok(true);
     }
-    let found = range_of(ranges, point);
-    *seen = found.unwrap_or(*seen);
-    found.is_some()
+    let Some(found) = range_of(ranges, point) else { return Ok(false) };
+    *seen = found;
+    work.spend(SEARCH)?;
+    Ok(true)
 }
 
 fn range_of<T: Ord + Copy>(ranges: &[(T, T)], point: T) -> Option<(T, T)> {
@@ -921,23 +988,55 @@ mod tests {
         }
     }
 
-    #[test]
-    fn thirty_two_elements_are_walked_in_every_form() {
-        let walked = |source, client: &str, hop: &str| {
-            let list = |count: usize| format!("{client}{}", format!(", {hop}").repeat(count));
-            assert_eq!(ask(source, &[&list(31)]), Ok(address("198.51.100.7")), "{hop}");
-            assert_eq!(ask(source, &[&list(32)]), Err(Unknown::TooMany), "{hop}");
+    fn most_hops(source: Source, client: &str, hop: &str) -> usize {
+        let walks = |count: &usize| {
+            let list = format!("{client}{}", format!(", {hop}").repeat(*count));
+            ask(source, &[&list]) == Ok(address("198.51.100.7"))
         };
-        for hop in ["2001:db8:ff::1", "[2001:db8:ff::1]:443", "10.0.0.2:80", "10.0.0.2 , "] {
-            walked(Source::XForwardedFor, "198.51.100.7", hop);
+        (1..40).take_while(walks).count()
+    }
+
+    #[test]
+    fn thirty_two_elements_are_walked_in_the_forms_that_most_proxies_write() {
+        let full = "2001:0db8:00ff:1111:2222:3333:4444:5555";
+        for hop in ["10.0.0.2", "10.0.0.2:80", "::ffff:10.0.0.2", full, &format!("[{full}]:443")] {
+            assert_eq!(most_hops(Source::XForwardedFor, "198.51.100.7", hop), 31, "{hop}");
         }
         for hop in [
-            "for=10.0.0.2;proto=https",
-            "for=\"[2001:db8:ff::1]:443\"",
-            "by=_a;for=10.0.0.2;host=\"shop.example:443\";proto=https",
-            &format!("for=10.0.0.2;host={};proto=https", "h".repeat(200)),
+            "for=10.0.0.2",
+            "for=\"10.0.0.2:80\"",
+            &format!("for=\"[{full}]\""),
+            &format!("for=\"[{full}]:443\""),
         ] {
-            walked(Source::Forwarded, "for=198.51.100.7", hop);
+            assert_eq!(most_hops(Source::Forwarded, "for=198.51.100.7", hop), 31, "{hop}");
+        }
+    }
+
+    #[test]
+    fn elements_that_take_longer_to_read_count_for_more() {
+        for (hop, least) in [
+            ("2001:db8:ff::1", 17),
+            ("2001:db8:ff:1234:5678:9abc:def:1234", 10),
+            ("[2001:db8:ff::1]:443", 14),
+            ("10.255.255.255:65535", 24),
+            ("10.0.0.2 , ", 22),
+        ] {
+            let found = most_hops(Source::XForwardedFor, "198.51.100.7", hop);
+            assert!((least..31).contains(&found), "{found} {hop}");
+        }
+        for (hop, least) in [
+            ("for=\"[2001:db8:ff::1]:443\"", 13),
+            ("for=10.0.0.2;proto=https", 16),
+            ("for=10.0.0.2;host=shop.example;proto=https", 11),
+            ("by=_a;for=10.0.0.2;host=\"shop.example:443\";proto=https", 9),
+            (&format!("for=10.0.0.2;host={};proto=https", "h".repeat(200)), 6),
+            (
+                "for=\"[2001:db8:ff::1]:80\";by=\"[2001:db8:ff::2]:443\";host=\"shop.example:443\";proto=https",
+                6,
+            ),
+        ] {
+            let found = most_hops(Source::Forwarded, "for=198.51.100.7", hop);
+            assert!((least..31).contains(&found), "{found} {hop}");
         }
     }
 

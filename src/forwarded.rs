@@ -9,40 +9,76 @@
     reason = "an address in a register costs a third less than in memory"
 )]
 
+use arrayvec::ArrayVec;
+
 use crate::address::{self, Bits};
 use crate::client::{Unknown, is_blank, not_an_address};
 use crate::scan;
+use crate::work::{self, Work};
+
+type Found<'a> = Option<(Bits, &'a [u8])>;
 
 const PARAMETERS: usize = 8;
 /// Bytes of an element; a host name, two addresses and a protocol need fewer.
 const LONGEST: usize = 512;
-/// Bytes of a node and its opening quote, each of them escaped.
-const LONGEST_QUOTED: usize = 2 * address::LONGEST_NODE + 1;
+
+/// What costs how much, as [`Work`] counts it.
+mod cost {
+    /// An element of which `for` is not all.
+    pub(super) const OTHERS: usize = 70;
+    /// A quoted text at its end that may be an IPv6 address, for which it is looked first.
+    pub(super) const NODE: usize = 600;
+    /// A parameter, and each of its bytes.
+    pub(super) const PARAMETER: usize = 55;
+    pub(super) const BYTE: usize = 1;
+    /// A name that is not registered.
+    pub(super) const NAME: usize = 150;
+    /// Up to 64 bytes of a name or value.
+    pub(super) const BLOCK: usize = 100;
+    /// A byte that is in few tokens, and a backslash.
+    pub(super) const ODD_BYTE: usize = 30;
+    pub(super) const ESCAPED: usize = 200;
+    pub(super) const ESCAPED_BYTE: usize = 15;
+    /// A run of blanks and semicolons.
+    pub(super) const RUN: usize = 240;
+}
 
 /// Reads the last element: the address of its `for`, and what stands before the element.
-pub(crate) fn hop(rest: &[u8]) -> Result<(Bits, &[u8]), Unknown> {
+#[inline(always)]
+pub(crate) fn hop<'a>(rest: &'a [u8], work: &mut Work) -> Result<(Bits, &'a [u8]), Unknown> {
     match usual(rest) {
-        Some((address, before)) if is_start(before) => Ok((address, before)),
-        Some((address, before @ [.., b';' | b' ' | b'\t'])) => {
-            Ok((address, before_usual(rest, before)?))
+        Some((address, before)) if is_start(before) => {
+            if let Bits::V6(_) = address {
+                spend_on_groups(rest.get(before.len()..).unwrap_or_default(), work)?;
+            }
+            Ok((address, before))
         }
-        _ => unusual(rest),
+        found => among_others(rest, found, work),
     }
 }
 
 /// A `for` at the end that is an address, and what stands before it.
 #[inline(always)]
-fn usual(rest: &[u8]) -> Option<(Bits, &[u8])> {
+fn usual(rest: &[u8]) -> Found<'_> {
     let (address, before) = match rest.split_last_chunk::<43>() {
         Some((before, [b'"', b'[', full @ .., b']', b'"'])) if full.get(34) == Some(&b':') => {
             (address::in_full(full).map(Bits::V6)?, before)
         }
         _ => match rest {
-            [inner @ .., b'"'] => quoted(inner).or_else(|| quoted_oddly(inner))?,
+            [inner @ .., b'"'] => quoted(inner)?,
             _ => address::last_ipv4(rest)?,
         },
     };
     Some((address, before_for(before)?))
+}
+
+/// A node that is all of a quoted text, and what stands before the quotes.
+#[inline(always)]
+fn quoted(inner: &[u8]) -> Found<'_> {
+    match address::last_node(inner)? {
+        (address, [before @ .., b'"']) => Some((address, before)),
+        _ => None,
+    }
 }
 
 #[inline(always)]
@@ -57,47 +93,43 @@ const fn is_start(before: &[u8]) -> bool {
     matches!(before, [] | [.., b','] | [.., b',', b' '])
 }
 
-/// A node that is all of a quoted text, and what stands before the quotes.
-#[inline(always)]
-fn quoted(inner: &[u8]) -> Option<(Bits, &[u8])> {
-    match address::last_node(inner)? {
-        (address, [before @ .., b'"']) => Some((address, before)),
-        _ => None,
+/// A node that is not an IPv6 address with all of its digits, and takes longer to read.
+fn spend_on_groups(text: &[u8], work: &mut Work) -> Result<(), Unknown> {
+    match text {
+        [b'f' | b'F', _, _, b'=', b'"', node @ .., b'"'] | node if address::is_in_full(node) => {
+            Ok(())
+        }
+        _ => work.spend(work::groups(text.len().saturating_sub(5).min(address::LONGEST_NODE))),
     }
 }
 
-/// The same behind `for=`, with escapes or with groups left out. A quote there is the opening one, as no
-/// backslash escapes it.
+/// An element of which `for` is not all; `found` when that is its end.
 #[inline(never)]
-fn quoted_oddly(inner: &[u8]) -> Option<(Bits, &[u8])> {
-    let [.., b']' | b'0'..=b'9'] = inner else { return None };
-    let left = inner.len().saturating_sub(LONGEST_QUOTED);
-    let at = left + scan::last(inner.get(left..)?, |byte| byte == b'"');
-    let (before, text) = inner.split_at_checked(at)?;
-    let before = before.strip_suffix(b"\"")?;
-    before_for(before)?;
-    Some((unquoted(text).ok()?, before))
-}
-
-#[inline(never)]
-fn before_usual<'a>(rest: &'a [u8], before: &'a [u8]) -> Result<&'a [u8], Unknown> {
-    if let [.., b' ' | b'\t'] = before
+fn among_others<'a>(
+    rest: &'a [u8],
+    found: Found<'a>,
+    work: &mut Work,
+) -> Result<(Bits, &'a [u8]), Unknown> {
+    work.spend(cost::OTHERS)?;
+    if rest.last_chunk::<8>().is_some_and(|end| is_end_of_node(*end)) {
+        work.spend(cost::NODE)?;
+    }
+    let (window, mut element) = (Window::of(rest), Element::default());
+    if let Some((address, before @ [.., b' ' | b'\t'])) = found
         && let left = scan::trim_pair(before, |byte| byte ^ b' ', is_blank)
         && is_start(left)
     {
-        return Ok(left);
+        work.spend(cost::RUN + cost::BYTE * (before.len() - left.len()) / 2)?;
+        return Ok((address, left));
     }
-    let window = Window::of(rest);
-    let text = before.get(window.at..).unwrap_or_default();
-    window.before(Element::default().read_before(text))
+    let left = element.read(window.text(rest), work)?;
+    let before = window.before(left)?;
+    Ok((element.address(work)?, before))
 }
 
-#[inline(never)]
-fn unusual(rest: &[u8]) -> Result<(Bits, &[u8]), Unknown> {
-    let (window, mut element) = (Window::of(rest), Element::default());
-    let text = rest.get(window.at..).unwrap_or_default();
-    let before = window.before(element.read(text))?;
-    Ok((element.address()?, before))
+/// With a port or without.
+fn is_end_of_node(end: [u8; 8]) -> bool {
+    end.ends_with(b"\"") && end.contains(&b']')
 }
 
 /// One byte more than an element may have, so that what lies before it does not matter.
@@ -111,125 +143,191 @@ impl<'a> Window<'a> {
         Self { rest, at: rest.len().saturating_sub(LONGEST + 1) }
     }
 
+    /// As much as the window shows of a text that starts where it does.
+    fn text(&self, text: &'a [u8]) -> &'a [u8] {
+        text.get(self.at..).unwrap_or_default()
+    }
+
     /// What stands before an element that was read down to `left` bytes of the window.
-    fn before(&self, left: Option<usize>) -> Result<&'a [u8], Unknown> {
-        let left = self.at + left.ok_or(Unknown::NotAnAddress)?;
-        let (before, read) = self.rest.split_at_checked(left).unwrap_or_default();
+    fn before(&self, left: usize) -> Result<&'a [u8], Unknown> {
+        let (before, read) = self.rest.split_at_checked(self.at + left).unwrap_or_default();
         let is_long = read.len() > LONGEST && !read.first().is_some_and(|byte| is_blank(*byte));
         if is_long { Err(Unknown::TooLong) } else { Ok(before) }
     }
 }
 
+/// The registered names (RFC 7239 §5), a bit for each.
+const FOR: u8 = 1;
+const BY: u8 = 2;
+const HOST: u8 = 4;
+const PROTO: u8 = 8;
+
 #[derive(Default)]
 struct Element<'a> {
-    names: [&'a [u8]; PARAMETERS],
-    /// A bit for each name, which few others share.
-    marks: u64,
-    count: usize,
+    names: u8,
+    others: ArrayVec<&'a [u8], PARAMETERS>,
     node: Option<Value<'a>>,
-}
-
-impl<'a> Element<'a> {
-    /// Reads parameters up to the comma or the start; returns how many bytes are left.
-    fn read(&mut self, mut text: &'a [u8]) -> Option<usize> {
-        loop {
-            text = trim(text, is_blank_or_semicolon);
-            if matches!(text, [] | [.., b',']) {
-                return Some(text.len());
-            }
-            text = self.parameter(text)?;
-        }
-    }
-
-    /// As above, before a `for` that was read.
-    fn read_before(&mut self, text: &'a [u8]) -> Option<usize> {
-        self.note(b"for")?;
-        self.read(next(text)?)
-    }
-
-    fn parameter(&mut self, text: &'a [u8]) -> Option<&'a [u8]> {
-        let (text, value) = value(text)?;
-        let (text, name) = token(text.strip_suffix(b"=")?)?;
-        self.note(name)?;
-        if name.eq_ignore_ascii_case(b"for") {
-            self.node = Some(value);
-        }
-        next(text)
-    }
-
-    fn note(&mut self, name: &'a [u8]) -> Option<()> {
-        let known = self.names.get(..self.count)?;
-        let mark = mark(name);
-        if self.marks & mark != 0 && known.iter().any(|other| other.eq_ignore_ascii_case(name)) {
-            return None;
-        }
-        *self.names.get_mut(self.count)? = name;
-        self.marks |= mark;
-        self.count += 1;
-        Some(())
-    }
-
-    fn address(&self) -> Result<Bits, Unknown> {
-        match self.node.ok_or(Unknown::NotAnAddress)? {
-            Value::Quoted(text) => unquoted(text),
-            Value::Address(address) => Ok(address),
-            Value::Word(text) => Err(not_an_address(text)),
-        }
-    }
-}
-
-/// What stands before a parameter and its blanks, if that may stand there.
-#[inline]
-fn next(text: &[u8]) -> Option<&[u8]> {
-    let text = trim(text, is_blank);
-    matches!(text, [] | [.., b',' | b';']).then_some(text)
-}
-
-/// The same whatever the case of the letters.
-fn mark(name: &[u8]) -> u64 {
-    let (first, last) = (name.first().unwrap_or(&0), name.last().unwrap_or(&0));
-    let place = usize::from(first & 31) + 2 * usize::from(last & 31) + 8 * (name.len() & 7);
-    1 << (place & 63)
+    address: Option<Bits>,
 }
 
 #[derive(Clone, Copy)]
 enum Value<'a> {
-    Address(Bits),
-    /// Any other token: with a colon or a bracket it would be none.
+    /// A token: with a colon or a bracket it would be none.
     Word(&'a [u8]),
     Quoted(&'a [u8]),
 }
 
-fn node(text: &[u8]) -> Result<Bits, Unknown> {
+impl<'a> Element<'a> {
+    /// Reads parameters up to the comma or the start; returns how many bytes are left.
+    #[inline(always)]
+    fn read(&mut self, mut text: &'a [u8], work: &mut Work) -> Result<usize, Unknown> {
+        loop {
+            text = match text {
+                [] | [.., b','] => return Ok(text.len()),
+                [before @ .., b';'] if before.last().is_some_and(|byte| !is_between(*byte)) => {
+                    before
+                }
+                [.., b' ' | b'\t' | b';'] => {
+                    let before = scan::trim(text, is_blank_or_semicolon);
+                    work.spend(cost::RUN + cost::BYTE * (text.len() - before.len()))?;
+                    text = before;
+                    continue;
+                }
+                _ => text,
+            };
+            let before = self.parameter(text, work)?;
+            work.spend(cost::PARAMETER + cost::BYTE * (text.len() - before.len()))?;
+            text = before;
+        }
+    }
+
+    #[inline(always)]
+    fn parameter(&mut self, text: &'a [u8], work: &mut Work) -> Result<&'a [u8], Unknown> {
+        if let [.., b'0'..=b'9'] = text
+            && let Some((address, before)) = address::last_ipv4(text)
+            && let Some(before @ ([] | [.., b',' | b';' | b' '])) = before_for(before)
+        {
+            if self.names & FOR != 0 {
+                return Err(Unknown::NotAnAddress);
+            }
+            self.names |= FOR;
+            self.address = Some(address);
+            return next(before);
+        }
+        let (before, value) = match text {
+            [before @ .., b'=', b'h', b't', b't', b'p', b's'] => (before, Value::Word(b"https")),
+            [inner @ .., b'"'] => {
+                let (before, value) = between_quotes(inner, work)?;
+                (equals(before)?, Value::Quoted(value))
+            }
+            _ => {
+                let (before, value) = token(text, work)?;
+                (equals(before)?, Value::Word(value))
+            }
+        };
+        let (before, name) = if let Some(found) = registered(before) {
+            found
+        } else {
+            let (before, name) = token(before, work)?;
+            work.spend(cost::NAME)?;
+            (before, self.other(name)?)
+        };
+        if self.names & name != 0 {
+            return Err(Unknown::NotAnAddress);
+        }
+        self.names |= name;
+        if name == FOR {
+            self.node = Some(value);
+        }
+        if !self.others.is_empty()
+            && self.others.len() + self.names.count_ones() as usize > PARAMETERS
+        {
+            return Err(Unknown::NotAnAddress);
+        }
+        next(before)
+    }
+
+    #[inline(never)]
+    fn other(&mut self, name: &'a [u8]) -> Result<u8, Unknown> {
+        if name.eq_ignore_ascii_case(b"for") {
+            return Ok(FOR);
+        }
+        if name.eq_ignore_ascii_case(b"by") {
+            return Ok(BY);
+        }
+        if self.others.iter().any(|other| other.eq_ignore_ascii_case(name)) {
+            return Err(Unknown::NotAnAddress);
+        }
+        self.others.try_push(name).map(|()| 0).map_err(|_| Unknown::NotAnAddress)
+    }
+
+    fn address(&self, work: &mut Work) -> Result<Bits, Unknown> {
+        match (self.address, self.node) {
+            (Some(address), _) => Ok(address),
+            (None, None) => Err(Unknown::NotAnAddress),
+            (None, Some(Value::Quoted(text))) => unquoted(text, work),
+            (None, Some(Value::Word(text))) => match address::last_ipv4(text) {
+                Some((address, [])) => Ok(address),
+                _ => Err(not_an_address(text)),
+            },
+        }
+    }
+}
+
+fn equals(text: &[u8]) -> Result<&[u8], Unknown> {
+    text.strip_suffix(b"=").ok_or(Unknown::NotAnAddress)
+}
+
+/// A registered name at the end of a text that has four bytes or more, and what stands before it.
+#[inline(always)]
+fn registered(text: &[u8]) -> Option<(&[u8], u8)> {
+    let (before, last) = text.split_last_chunk()?;
+    let last = u32::from_le_bytes(*last) | u32::from_le_bytes(*b"    ");
+    let (len, name) = match last {
+        FOUR_HOST => (4, HOST),
+        FOUR_PROTO if matches!(before, [.., b'p' | b'P']) => (5, PROTO),
+        _ if last >> 8 == u32::from_le_bytes(*b"for\0") => (3, FOR),
+        _ if last >> 16 == u32::from_le_bytes(*b"by\0\0") => (2, BY),
+        _ => return None,
+    };
+    match text.get(..text.len() - len)? {
+        before @ ([] | [.., b',' | b';' | b' ' | b'\t']) => Some((before, name)),
+        _ => None,
+    }
+}
+
+const FOUR_HOST: u32 = u32::from_le_bytes(*b"host");
+const FOUR_PROTO: u32 = u32::from_le_bytes(*b"roto");
+
+/// What stands before a parameter and its blanks, if that may stand there.
+#[inline(always)]
+fn next(text: &[u8]) -> Result<&[u8], Unknown> {
+    match text {
+        [] | [.., b',' | b';'] => Ok(text),
+        _ => match trim(text, is_blank) {
+            text @ ([] | [.., b',' | b';']) => Ok(text),
+            _ => Err(Unknown::NotAnAddress),
+        },
+    }
+}
+
+/// A node; one that is longer without its quoted-pairs than an address is none.
+#[inline(never)]
+fn unquoted(text: &[u8], work: &mut Work) -> Result<Bits, Unknown> {
+    spend_on_groups(text, work)?;
     if let Some((address, [])) = address::last_node(text) {
         return Ok(address);
     }
-    address::node(text, is_port).map(Bits::from).ok_or_else(|| not_an_address(text))
-}
-
-fn value(text: &[u8]) -> Option<(&[u8], Value<'_>)> {
-    let [inner @ .., b'"'] = text else {
-        if let Some((address, before @ [.., b'='])) = address::last_ipv4(text) {
-            return Some((before, Value::Address(address)));
-        }
-        return token(text).map(|(before, text)| (before, Value::Word(text)));
-    };
-    let nearest = scan::last(inner, |byte| byte == b'"');
-    let (before, text) = between_quotes(inner, nearest)?;
-    Some((before, Value::Quoted(text)))
-}
-
-fn unquoted(text: &[u8]) -> Result<Bits, Unknown> {
-    if scan::last(text, |byte| byte == b'\\') > 0 { unescaped(text) } else { node(text) }
-}
-
-/// A node with quoted-pairs; one that is longer without them than an address is none.
-fn unescaped(text: &[u8]) -> Result<Bits, Unknown> {
     let mut plain = [0; address::LONGEST_NODE];
-    match unescape(text, &mut plain) {
-        Some(text) => node(text),
-        None => Err(Unknown::NotAnAddress),
+    if last(text, |byte| byte == b'\\', work)? == 0 {
+        return node(text);
     }
+    work.spend(cost::ESCAPED + cost::ESCAPED_BYTE * text.len().min(2 * plain.len()))?;
+    node(unescape(text, &mut plain).ok_or(Unknown::NotAnAddress)?)
+}
+
+fn node(text: &[u8]) -> Result<Bits, Unknown> {
+    address::node(text, is_port).map(Bits::from).ok_or_else(|| not_an_address(text))
 }
 
 fn unescape<'b>(text: &[u8], plain: &'b mut [u8]) -> Option<&'b [u8]> {
@@ -242,81 +340,84 @@ fn unescape<'b>(text: &[u8], plain: &'b mut [u8]) -> Option<&'b [u8]> {
 }
 
 /// The opening quote is the one that no backslash escapes and that is nearest to the end.
-fn between_quotes(inner: &[u8], nearest: usize) -> Option<(&[u8], &[u8])> {
-    let mut rest = inner.get(..nearest)?;
-    while let [before @ .., byte] = rest {
-        rest = before;
-        if *byte == b'"' {
-            rest = without_backslashes(before);
-            if (before.len() - rest.len()).is_multiple_of(2) {
-                let text = inner.get(before.len() + 1..)?;
-                let slashes = text.len() - without_backslashes(text).len();
-                return slashes.is_multiple_of(2).then_some((before, text));
-            }
+#[inline(always)]
+fn between_quotes<'a>(inner: &'a [u8], work: &mut Work) -> Result<(&'a [u8], &'a [u8]), Unknown> {
+    let mut rest = inner;
+    loop {
+        let at = last(rest, |byte| byte == b'"', work)?.checked_sub(1);
+        let before = at.and_then(|at| inner.get(..at)).ok_or(Unknown::NotAnAddress)?;
+        rest = without_backslashes(before, work)?;
+        if (before.len() - rest.len()).is_multiple_of(2) {
+            let text = inner.get(before.len() + 1..).unwrap_or_default();
+            let slashes = text.len() - without_backslashes(text, work)?.len();
+            let is_whole = slashes.is_multiple_of(2);
+            return if is_whole { Ok((before, text)) } else { Err(Unknown::NotAnAddress) };
         }
     }
-    None
 }
 
 /// An odd number of them at the end escapes what follows.
-#[inline]
-fn without_backslashes(mut text: &[u8]) -> &[u8] {
+#[inline(always)]
+fn without_backslashes<'a>(mut text: &'a [u8], work: &mut Work) -> Result<&'a [u8], Unknown> {
     while let [before @ .., b'\\'] = text {
+        work.spend(cost::ODD_BYTE)?;
         text = before;
     }
-    text
+    Ok(text)
 }
 
-#[inline]
-fn token(text: &[u8]) -> Option<(&[u8], &[u8])> {
-    let mut rest = text;
-    for _ in 0..16 {
-        match rest {
-            [before @ .., byte] if is_token(*byte) => rest = before,
-            _ => return text.split_at_checked(rest.len()).filter(|(_, token)| !token.is_empty()),
+/// How many bytes a text has up to the last stop, that one included.
+#[inline(always)]
+fn last(text: &[u8], is_stop: impl Fn(u8) -> bool, work: &mut Work) -> Result<usize, Unknown> {
+    let (mut before, mut block) = text.split_at(text.len().saturating_sub(64));
+    loop {
+        work.spend(cost::BLOCK)?;
+        let at = scan::last(block, &is_stop);
+        if at > 0 || before.is_empty() {
+            return Ok(if at > 0 { before.len() + at } else { 0 });
         }
+        (before, block) = before.split_at(before.len().saturating_sub(64));
     }
-    text.split_at_checked(before_token(rest))
 }
 
-#[inline(never)]
-fn before_token(text: &[u8]) -> usize {
-    let rest = scan::without_blocks(text, is_of_a_host);
-    rest.iter().rposition(|byte| !is_token(*byte)).map_or(0, |at| at + 1)
-}
-
-fn is_token(byte: u8) -> bool {
-    TOKEN.get(usize::from(byte)) == Some(&true)
-}
-
-/// The most usual bytes of a token.
-const fn is_of_a_host(byte: u8) -> bool {
-    let is_letter = (byte | 0x20).wrapping_sub(b'a') < 26;
-    let is_digit = byte.wrapping_sub(b'0') < 10;
-    is_letter | is_digit | (byte.wrapping_sub(b'-') < 2)
+#[inline(always)]
+fn token<'a>(text: &'a [u8], work: &mut Work) -> Result<(&'a [u8], &'a [u8]), Unknown> {
+    let mut at = last(text, |byte| !is_of_a_node(byte), work)?;
+    while let Some([.., byte]) = text.get(..at)
+        && !matches!(*byte, b' ' | b',' | b';' | b'=')
+        && is_token(*byte)
+    {
+        work.spend(cost::ODD_BYTE)?;
+        at -= 1;
+    }
+    let found = text.split_at_checked(at);
+    found.filter(|(_, token)| !token.is_empty()).ok_or(Unknown::NotAnAddress)
 }
 
 /// The bytes of a token (RFC 9110 §5.6.2).
-#[expect(clippy::indexing_slicing, reason = "a constant, so it would not compile")]
-static TOKEN: [bool; 256] = {
-    let (mut table, mut byte) = ([false; 256], 0u8);
-    while byte < 128 {
-        table[byte as usize] = byte.is_ascii_graphic()
-            && !matches!(
-                byte,
-                b'"' | b'(' | b')' | b',' | b'/' | b':'..=b'@' | b'['..=b']' | b'{' | b'}'
-            );
-        byte += 1;
-    }
-    table
-};
+const fn is_token(byte: u8) -> bool {
+    is_of_a_node(byte)
+        || matches!(byte, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'^' | b'`' | b'|' | b'~')
+}
+
+/// The bytes of an obfuscated node (RFC 7239 §6.3), and so of most tokens.
+#[expect(clippy::needless_bitwise_bool, reason = "branches would keep it from being vectorized")]
+const fn is_of_a_node(byte: u8) -> bool {
+    let is_letter = (byte | 0x20).wrapping_sub(b'a') < 26;
+    let is_digit = byte.wrapping_sub(b'0') < 10;
+    is_letter | is_digit | (byte.wrapping_sub(b'-') < 2) | (byte == b'_')
+}
 
 #[expect(clippy::needless_bitwise_bool, reason = "branches would keep it from being vectorized")]
 const fn is_blank_or_semicolon(byte: u8) -> bool {
     (byte == b' ') | (byte == b'\t') | (byte == b';')
 }
 
-#[inline]
+const fn is_between(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b';' | b',')
+}
+
+#[inline(always)]
 fn trim(text: &[u8], skip: impl Fn(u8) -> bool + Copy) -> &[u8] {
     match text {
         [before @ .., byte] if skip(*byte) => match before {
@@ -330,13 +431,9 @@ fn trim(text: &[u8], skip: impl Fn(u8) -> bool + Copy) -> &[u8] {
 /// Digits, or an obfuscated port.
 fn is_port(text: &[u8]) -> bool {
     match text {
-        [b'_', name @ ..] => !name.is_empty() && name.iter().all(|byte| is_obfuscated(*byte)),
+        [b'_', name @ ..] => !name.is_empty() && scan::last(name, |byte| !is_of_a_node(byte)) == 0,
         _ => address::is_port(text),
     }
-}
-
-const fn is_obfuscated(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-')
 }
 
 #[cfg(test)]
@@ -521,8 +618,7 @@ mod tests {
                 Some(_) => {
                     let (name, after) = rest.split_once('=')?;
                     let (text, after) = value_from_the_left(after)?;
-                    (!name.is_empty() && name.bytes().all(|byte| TOKEN[usize::from(byte)]))
-                        .then_some(())?;
+                    (!name.is_empty() && name.bytes().all(|byte| is_token(byte))).then_some(())?;
                     let name = name.to_ascii_lowercase();
                     element.0.iter().all(|(other, _)| *other != name).then_some(())?;
                     element.0.push((name, text));
@@ -539,7 +635,7 @@ mod tests {
 
     fn value_from_the_left(text: &str) -> Option<(String, &str)> {
         if !text.starts_with('"') {
-            let end = text.bytes().position(|byte| !TOKEN[usize::from(byte)]).unwrap_or(text.len());
+            let end = text.bytes().position(|byte| !is_token(byte)).unwrap_or(text.len());
             return (end > 0).then(|| (text[..end].to_owned(), &text[end..]));
         }
         let (mut value, mut chars) = (String::new(), text[1..].chars());

@@ -49,6 +49,7 @@ mod scan;
 mod text;
 mod timestamp;
 mod url;
+mod work;
 
 pub use app::{Consent, ErrorCode, FieldValue, LogFields, PeerAddr, Route};
 pub use count::{CountBody, CountBodyLayer, CountedBody};

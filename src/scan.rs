@@ -70,11 +70,6 @@ fn skipped<const N: usize>(mut text: &[u8], skip: impl Fn(&[u8; N]) -> bool) -> 
     text
 }
 
-/// What is left of a text without the blocks at its end that hold nothing else.
-pub(crate) fn without_blocks(text: &[u8], skip: impl Fn(u8) -> bool) -> &[u8] {
-    skipped::<16>(text, |block| !any(block, |byte| !skip(byte)))
-}
-
 #[inline(always)]
 fn is_none<const N: usize>(block: &[u8; N], other: impl Fn(u8) -> u8) -> bool {
     block.iter().fold(0, |all, byte| all | other(*byte)) == 0
@@ -83,18 +78,14 @@ fn is_none<const N: usize>(block: &[u8; N], other: impl Fn(u8) -> u8) -> bool {
 /// How many bytes a text has up to the last stop, that one included.
 #[inline]
 pub(crate) fn last(mut text: &[u8], is_stop: impl Fn(u8) -> bool) -> usize {
-    while let Some((before, block)) = text.split_last_chunk() {
-        if any::<16>(block, &is_stop) {
-            return before.len() + usize::from(last_of(block, is_stop));
+    while let Some((before, block)) = text.split_last_chunk::<16>() {
+        let stops = u128::from_le_bytes(block.map(|byte| if is_stop(byte) { 0xff } else { 0 }));
+        if stops != 0 {
+            return text.len() - stops.leading_zeros() as usize / 8;
         }
         text = before;
     }
     text.iter().rposition(|byte| is_stop(*byte)).map_or(0, |at| at + 1)
-}
-
-fn last_of(block: &[u8; 16], is_stop: impl Fn(u8) -> bool) -> u8 {
-    let places = block.iter().zip(1..);
-    places.fold(0, |last, (byte, place)| last.max(if is_stop(*byte) { place } else { 0 }))
 }
 
 pub(crate) fn any<const N: usize>(block: &[u8; N], is_stop: impl Fn(u8) -> bool) -> bool {

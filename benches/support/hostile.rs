@@ -17,6 +17,8 @@ pub type Content<T> = (&'static str, fn() -> T);
 
 const IPV4: &str = "10.255.255.255";
 const IPV6: &str = "fd00:0db8:00ff:ffff:ffff:ffff:ffff:ffff";
+/// Not all digits, and nearly as many.
+const GROUPS: &str = "fd00:db8:ff:ffff:ffff:ffff:ffff:fff";
 const MIXED: &str = "[fd00:0db8:00ff:ffff:ffff:ffff:255.255.255.255]:65535";
 const EMBEDDED: &str = "[0000:0000:0000:0000:0000:ffff:10.255.255.255]:65535";
 
@@ -29,7 +31,15 @@ pub const X_FORWARDED_FOR: &[Content<Vec<String>>] = &[
     ("word_behind_spaces", || vec![format!("{}a", filled(" "))]),
     ("hops", || one("10.0.0.1, ")),
     ("hops_v6", || one("fd00::1,")),
+    ("hops_v6_of_groups", || one(&format!("{GROUPS},"))),
+    ("hops_v6_of_short_groups", || one("fd00:0:0:0:0:0:0:1,")),
+    ("hops_v6_among_commas", || one(&padded(&format!("{GROUPS},"), ","))),
+    ("nodes_v6", || one(&format!("[{GROUPS}]:65535,"))),
+    ("mapped_hops", || one("::ffff:10.0.0.1,")),
+    ("hops_of_two_prefixes", || one("10.0.0.1,198.51.100.7,")),
+    ("hops_of_two_prefixes_v6", || one("fd00::1,::ffff:c633:6407,")),
     ("padded_hops", || one(&padded("10.0.0.1,", " "))),
+    ("hops_behind_blanks", || one("10.0.0.1  ,  ")),
     ("hops_among_commas", || one(&padded("10.0.0.1,", ","))),
     ("mixed_padding", || one(&padded("fd00::1,", ", "))),
     ("padded_values", || vec![padded("fd00::1,", ", "); 32]),
@@ -41,6 +51,9 @@ pub const X_FORWARDED_FOR: &[Content<Vec<String>>] = &[
     ("mixed_hops", || one(&format!("{MIXED},"))),
     ("embedded_hops_among_commas", || one(&padded(&format!("{EMBEDDED},"), ","))),
     ("hops_with_ports", || one("10.0.0.2:80,")),
+    ("long_hops_with_ports", || one(&format!("{IPV4}:65535,"))),
+    ("many_values_of_nothing", || vec![String::new(); SIZE / 16]),
+    ("values_of_hops_v6", || vec!["fd00::1".to_owned(); 32]),
     ("values_of_long_hops", || vec![IPV4.to_owned(); 32]),
     ("values_of_full_hops_v6", || vec![IPV6.to_owned(); 32]),
     ("values_of_mixed_hops", || vec![MIXED.to_owned(); 32]),
@@ -76,8 +89,18 @@ pub const FORWARDED: &[Content<Vec<String>>] = &[
     ("escaped_mixed_hops", || one(&format!("for=\"{}\",", escaped(MIXED)))),
     ("hops_of_many_parameters", || one(&format!("a=1;b=2;c=3;d=4;e=5;f=6;g=7;for=\"{MIXED}\","))),
     ("hops_by_proxies", || one(&format!("for=\"{MIXED}\";by=\"{MIXED}\","))),
+    ("hops_with_another", || one("for=10.0.0.1;a=b,")),
+    ("hops_among_blanks", || one("for=10.0.0.1 ; proto=https ,")),
+    ("hops_with_protocols", || one("for=10.0.0.1;proto=https,")),
+    ("hops_with_hosts_and_protocols", || one("for=10.0.0.1;host=shop.example;proto=https,")),
+    ("hops_of_four_parameters", || {
+        one("by=_a;for=10.0.0.1;host=\"shop.example:443\";proto=https,")
+    }),
     ("hops_with_long_hosts", || one(&format!("for={IPV4};host={},", "a".repeat(200)))),
     ("hops_with_long_quoted_hosts", || one(&format!("for={IPV4};host=\"{}\",", "a".repeat(200)))),
+    ("hops_with_odd_hosts", || one(&format!("for={IPV4};host={},", "!".repeat(200)))),
+    ("hops_with_escaped_hosts", || one(&format!("for={IPV4};host=\"{}\",", "\\\"".repeat(100)))),
+    ("ports_that_are_hidden", || one(&format!("for=\"{IPV4}:_{}\",", "a".repeat(100)))),
     ("values_of_semicolons", || vec![";".to_owned(); 32]),
     ("values_of_long_hops", || vec![format!("for={IPV4}"); 32]),
     ("values_of_full_hops_v6", || vec![format!("for=\"[{IPV6}]\""); 32]),

@@ -1,14 +1,13 @@
 //! The address that a text ends with, in the forms that many proxies write, read from the right end.
 //!
-//! Reading from there needs no search for the start. IPv6 has all of its digits here; whatever is left
-//! out of it, only the reader from the left knows, so that nothing found does not mean no address. What
-//! stands before is the caller's to judge: none of this is an address if it goes on there.
+//! Reading from there needs no search for the start. What stands before is the caller's to judge: none of
+//! this is an address if it goes on there.
 #![expect(
     clippy::inline_always,
     reason = "an address in a register costs a third less than in memory"
 )]
 
-use super::{Bits, in_full};
+use super::{Bits, HEX, NOT_HEX, in_full};
 
 type Found<'a, T> = Option<(T, &'a [u8])>;
 
@@ -21,6 +20,17 @@ pub(crate) fn last(text: &[u8]) -> Found<'_, Bits> {
     }
 }
 
+/// What `X-Forwarded-For` holds: an address or, in brackets or with a port, a node.
+#[inline(always)]
+pub(crate) fn last_any(text: &[u8]) -> Found<'_, Bits> {
+    match without_port(text) {
+        Some(host @ [.., b']']) => last_host(host),
+        Some(host) if ends_as_ipv4(host) => last_ipv4(host),
+        _ if text.ends_with(b"]") => last_host(text),
+        _ => last_ipv6(text),
+    }
+}
+
 /// IPv4 or IPv6 in brackets, either with a port or without.
 #[inline(always)]
 pub(crate) fn last_node(text: &[u8]) -> Found<'_, Bits> {
@@ -30,7 +40,7 @@ pub(crate) fn last_node(text: &[u8]) -> Found<'_, Bits> {
     }
 }
 
-#[inline(never)]
+#[inline(always)]
 fn last_host(text: &[u8]) -> Found<'_, Bits> {
     match text {
         [inner @ .., b']'] => {
@@ -41,12 +51,28 @@ fn last_host(text: &[u8]) -> Found<'_, Bits> {
     }
 }
 
+/// IPv6 in every form that it may have (RFC 4291 §2.2).
 #[inline(always)]
-fn last_ipv6(text: &[u8]) -> Found<'_, Bits> {
+pub(crate) fn last_ipv6(text: &[u8]) -> Found<'_, Bits> {
     match text {
-        [.., b':', _, _, _, _, b':', _, _, _, _] => last_full(text),
-        _ => last_mixed(text),
+        [.., b':', _, _, _, _, b':', _, _, _, _] => match last_full(text) {
+            None => last_groups(text),
+            found => found,
+        },
+        _ => last_groups(text),
     }
+}
+
+#[inline(always)]
+const fn ends_as_ipv4(text: &[u8]) -> bool {
+    let [.., byte] = text else { return false };
+    let has_dot = matches!(text, [.., b'.', _] | [.., b'.', _, _] | [.., b'.', _, _, _]);
+    has_dot && is_digit(*byte)
+}
+
+/// Whether an address in brackets has all of its digits.
+pub(crate) fn is_in_full(node: &[u8]) -> bool {
+    node.first() == Some(&b'[') && node.get(35) == Some(&b':') && node.get(40) == Some(&b']')
 }
 
 #[inline(always)]
@@ -55,15 +81,104 @@ fn last_full(text: &[u8]) -> Found<'_, Bits> {
     Some((Bits::V6(in_full(full)?), before))
 }
 
-/// Six groups and an IPv4 address.
 #[inline(always)]
-fn last_mixed(text: &[u8]) -> Found<'_, Bits> {
-    let (Bits::V4(ipv4), before) = last_ipv4(text)? else { return None };
-    let [.., b':', _, _, _, _, b':'] = before else { return None };
-    let (before, six) = before.split_last_chunk()?;
-    let mut full = *b"0000:0000:0000:0000:0000:0000:0000:0000";
-    *full.first_chunk_mut::<30>()? = *six;
-    Some((Bits::V6(in_full(&full)? | u128::from(ipv4)), before))
+fn last_groups(text: &[u8]) -> Found<'_, Bits> {
+    let mut groups = Groups::default();
+    let mut rest = match groups.read(text) {
+        Some(rest @ [.., b':']) => rest,
+        Some([.., b'.']) => match last_ipv4(text)? {
+            (Bits::V4(ipv4), before) => groups.start(ipv4, before),
+            _ => return None,
+        },
+        None if text.ends_with(b"::") => text,
+        _ => return None,
+    };
+    while let [before @ .., b':'] = rest {
+        rest = match (before, groups.gap) {
+            ([before @ .., b':'], None) => {
+                groups.gap = Some(groups.count);
+                match groups.read(before) {
+                    None if before.ends_with(b":") => return None,
+                    read => read.unwrap_or(before),
+                }
+            }
+            _ => groups.read(before)?,
+        }
+    }
+    Some((groups.address()?, rest))
+}
+
+/// The groups that were read, the last one first, each as it stands in a number.
+#[derive(Default)]
+struct Groups {
+    values: [[u8; 2]; 8],
+    count: usize,
+    /// How many stand behind a `::`.
+    gap: Option<usize>,
+}
+
+impl Groups {
+    /// The last two, as an IPv4 address.
+    #[inline(always)]
+    const fn start<'a>(&mut self, ipv4: u32, before: &'a [u8]) -> &'a [u8] {
+        let [d, c, b, a] = ipv4.to_le_bytes();
+        self.values = [[d, c], [b, a], [0; 2], [0; 2], [0; 2], [0; 2], [0; 2], [0; 2]];
+        self.count = 2;
+        before
+    }
+
+    /// One to four digits at the end of a text; what stands before them.
+    #[inline(always)]
+    fn read<'a>(&mut self, text: &'a [u8]) -> Option<&'a [u8]> {
+        let (byte, mut rest) = text.split_last()?;
+        let mut value = hex(*byte);
+        if value == NOT_HEX {
+            return None;
+        }
+        for shift in [4, 8, 12] {
+            match rest {
+                [before @ .., byte] if hex(*byte) != NOT_HEX => {
+                    value |= hex(*byte) << shift;
+                    rest = before;
+                }
+                _ => break,
+            }
+        }
+        let [low, high, ..] = value.to_le_bytes();
+        *self.values.get_mut(self.count)? = [low, high];
+        self.count += 1;
+        Some(rest)
+    }
+
+    #[inline(always)]
+    fn address(&self) -> Option<Bits> {
+        let bits = u128::from_le_bytes(*self.values.as_flattened().first_chunk()?);
+        match self.gap {
+            None => (self.count == 8).then_some(Bits::V6(bits)),
+            Some(behind) if self.count < 8 => {
+                let last = bits & BEHIND.get(behind)?;
+                let first = (bits ^ last) << (127 - 16 * self.count) << 1;
+                Some(Bits::V6(first | last))
+            }
+            Some(_) => None,
+        }
+    }
+}
+
+/// So many groups at the end of an address.
+#[expect(clippy::indexing_slicing, reason = "a constant, so it would not compile")]
+static BEHIND: [u128; 8] = {
+    let (mut masks, mut groups) = ([0; 8], 1);
+    while groups < 8 {
+        masks[groups] = masks[groups - 1] << 16 | 0xffff;
+        groups += 1;
+    }
+    masks
+};
+
+#[inline(always)]
+fn hex(byte: u8) -> u32 {
+    HEX.get(usize::from(byte)).copied().unwrap_or(NOT_HEX)
 }
 
 /// What stands before a colon and one to five digits.
@@ -156,7 +271,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::address::any_node;
+    use crate::address::tests::any_node;
 
     fn ipv6() -> impl Strategy<Value = String> {
         let group = prop_oneof![2 => Just(0), 1 => 0..0x100u16, 2 => any::<u16>()];

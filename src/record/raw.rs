@@ -4,6 +4,7 @@
 //! read is absent.
 #![expect(clippy::disallowed_methods, reason = "the one place that reads raw requests")]
 
+use std::iter;
 use std::net::IpAddr;
 use std::time::SystemTime;
 
@@ -221,9 +222,14 @@ pub(super) fn consented(plan: &Plan, extensions: &http::Extensions) -> u32 {
 
 fn client<B>(plan: &Plan, request: &Request<B>) -> Option<IpAddr> {
     let peer = peer(request.extensions())?.ip();
-    let values = plan.client_header.as_ref().map(|name| request.headers().get_all(name));
-    let values = values.iter().flat_map(|values| values.iter().map(HeaderValue::as_bytes));
-    plan.clients.resolve(peer, values).map_err(|unknown| plan.count(unknown)).ok()
+    let client = match &plan.client_header {
+        Some(name) => {
+            let values = request.headers().get_all(name);
+            plan.clients.resolve(peer, values.iter().map(HeaderValue::as_bytes))
+        }
+        None => plan.clients.resolve(peer, iter::empty()),
+    };
+    client.map_err(|unknown| plan.count(unknown)).ok()
 }
 
 fn peer(extensions: &http::Extensions) -> Option<std::net::SocketAddr> {
