@@ -222,7 +222,8 @@ fn devices(criterion: &mut Criterion) {
         group.bench_function(*name, |bencher| {
             bencher.iter(|| {
                 let user_agent = Some(black_box(agent).as_bytes());
-                classify(Hints { user_agent, brands: None, mobile: None, platform: None }).is_some()
+                classify(&Hints { user_agent, brands: None, mobile: None, platform: None })
+                    .is_some()
             });
         });
     }

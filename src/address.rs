@@ -10,6 +10,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use crate::fixed::Fixed;
 use crate::text::Text;
 
 mod last;
@@ -154,7 +155,7 @@ pub(crate) fn text(address: IpAddr) -> Text {
     let len = pen.len;
     // Whole words are checked several times faster than an address by itself.
     let written = str::from_utf8(&out.0).ok().and_then(|written| written.get(..len));
-    written.map_or(Text::fixed(""), Text::word)
+    written.map_or(Text::fixed(Fixed::EMPTY), Text::word)
 }
 
 #[repr(align(16))]

@@ -5,7 +5,7 @@
 //! read beyond what has been written.
 
 use crate::fixed::Fixed;
-use crate::json::Key;
+use crate::json::{self, Key};
 
 #[derive(Default)]
 pub(crate) struct Buffer {
@@ -57,7 +57,7 @@ impl Buffer {
         }
         *room.first_chunk_mut()? = *key.short();
         *room.get_mut(key.len()..)?.first_chunk_mut()? = *word.quoted();
-        self.len += key.len() + word.text.len() + 1;
+        self.len += key.len() + word.len();
         Some(())
     }
 
@@ -69,11 +69,39 @@ impl Buffer {
         }
     }
 
+    /// A number without quotes.
+    #[inline(never)]
+    pub(crate) fn number(&mut self, key: &Key, number: u64) {
+        if self.short_number(key, number).is_none() {
+            self.long(key.name(), itoa::Buffer::new().format(number).as_bytes(), b"");
+        }
+    }
+
+    #[inline(never)]
+    pub(crate) fn signed(&mut self, key: &Key, number: i64) {
+        self.bare(key, itoa::Buffer::new().format(number).as_bytes());
+    }
+
+    #[inline]
+    fn short_number(&mut self, key: &Key, number: u64) -> Option<()> {
+        let room: &mut [u8; FIELD] = self.room.get_mut(self.len..)?.first_chunk_mut()?;
+        let number = u32::try_from(number).ok().filter(|number| *number < json::EIGHT_DIGITS)?;
+        let name = key.len() - 1;
+        if name > Key::SHORT {
+            return None;
+        }
+        let (digits, len) = json::digits(number);
+        *room.first_chunk_mut()? = *key.short();
+        *room.get_mut(name..)?.first_chunk_mut()? = digits;
+        self.len += name + len;
+        Some(())
+    }
+
     /// Name and value, with a quote behind them that does not count yet.
     #[inline]
     fn short(&mut self, key: &Key, name: usize, value: &[u8]) -> Option<()> {
         let room: &mut [u8; FIELD] = self.room.get_mut(self.len..)?.first_chunk_mut()?;
-        if key.len() > Key::SHORT {
+        if name > Key::SHORT {
             return None;
         }
         *room.first_chunk_mut()? = *key.short();
@@ -164,7 +192,7 @@ mod tests {
     proptest! {
         #[test]
         fn fields_of_every_length_follow_each_other(
-            fields in prop::collection::vec((1..70_usize, 0..90_usize, 0..5_usize), 0..40)
+            fields in prop::collection::vec((1..70_usize, 0..90_usize, 0..6_usize), 0..40)
         ) {
             let mut buffer = Buffer::new();
             for _ in 0..2 {
@@ -176,6 +204,7 @@ mod tests {
                     let text = match kind {
                         0 | 4 => format!(",\"{key}\":\"{value}\""),
                         1 => format!(",\"{key}\":{value}"),
+                        5 => format!(",\"{key}\":{}", value.len() as u64 * 10_u64.pow(*name as u32 % 17)),
                         _ => value.clone(),
                     };
                     expected.extend_from_slice(text.as_bytes());
@@ -183,6 +212,7 @@ mod tests {
                         0 => buffer.word(&Key::new(&key), &value),
                         1 => buffer.bare(&Key::new(&key), value.as_bytes()),
                         2 => buffer.append(value.as_bytes()),
+                        5 => buffer.number(&Key::new(&key), value.len() as u64 * 10_u64.pow(*name as u32 % 17)),
                         4 => buffer.fixed(&Key::new(&key), &FIXED),
                         _ => buffer.with(|line| line.extend_from_slice(value.as_bytes())),
                     }

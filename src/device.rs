@@ -45,7 +45,8 @@ pub(crate) struct Hints<'a> {
 ///
 /// # Privacy
 /// About ten bits of version and one value of each list leave; an empty header counts as not sent.
-pub(crate) fn classify(hints: Hints<'_>) -> Option<Device> {
+#[inline]
+pub(crate) fn classify(hints: &Hints<'_>) -> Option<Device> {
     match hints {
         Hints { user_agent, brands: None, mobile: None, platform: None } => {
             user_agent.filter(|text| !text.is_empty()).map(described)
@@ -60,7 +61,7 @@ fn described(text: &[u8]) -> Device {
 }
 
 #[inline(never)]
-fn hinted(hints: Hints<'_>) -> Option<Device> {
+fn hinted(hints: &Hints<'_>) -> Option<Device> {
     let sent = [hints.user_agent, hints.brands, hints.mobile, hints.platform];
     if sent.iter().flatten().all(|value| value.is_empty()) {
         return None;
@@ -278,34 +279,38 @@ struct Reading {
 impl Reading {
     fn of(text: &[u8]) -> Self {
         let mut reading = Self::default();
-        words::read(text.get(..LIMIT).unwrap_or(text), |sign, after| {
-            reading.note(sign, after);
-        });
+        let text = text.get(..LIMIT).unwrap_or(text);
+        words::read(text, |sign, end| reading.note(sign, text, end));
         reading
     }
 
     #[inline(never)]
-    fn note(&mut self, sign: Sign, after: &[u8]) {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "read where it stands in a table")]
+    fn note(&mut self, sign: &Sign, text: &[u8], end: usize) {
+        let after = || text.get(end..);
+        let number = || number(text.get(end..)?);
         self.system = self.system.max(sign.system);
         self.kind = self.kind.max(sign.kind);
         match sign.role {
-            Role::Product => self.hear(sign.agent, after),
-            Role::Version => self.claim(sign.agent, number(after)),
+            Role::Product => self.hear(sign.agent, number),
+            Role::Version => self.claim(sign.agent, number()),
             Role::Trident => {
-                self.claim(sign.agent, number(after).map(|engine| (engine + 4).min(11)));
+                self.claim(sign.agent, number().map(|engine| (engine + 4).min(11)));
             }
-            Role::Stated => self.stated = number(after),
-            Role::Android => self.android = self.android.or(number(after)),
+            Role::Stated => self.stated = number(),
+            Role::Android => self.android = self.android.or(number()),
             Role::Webkit => self.webkit = true,
             Role::Embedded => self.embedded = true,
-            Role::Link if after.starts_with(b"://") => self.hear(sign.agent, b""),
+            Role::Link if after().is_some_and(|after| after.starts_with(b"://")) => {
+                self.hear(sign.agent, || None);
+            }
             Role::Place | Role::Link => {}
         }
     }
 
-    fn hear(&mut self, agent: Agent, after: &[u8]) {
+    fn hear(&mut self, agent: Agent, version: impl Fn() -> Option<u16>) {
         if agent > self.agent || (agent == self.agent && self.version.is_none()) {
-            (self.agent, self.version) = (agent, number(after));
+            (self.agent, self.version) = (agent, version());
         }
     }
 
@@ -321,7 +326,22 @@ impl Reading {
         Device { name, version, system: self.system, kind: self.shape(name) }
     }
 
+    #[inline]
     fn product(&self) -> (Agent, Option<u16>) {
+        match self.agent {
+            Agent::Other
+            | Agent::Safari
+            | Agent::Chrome
+            | Agent::Opera
+            | Agent::OtherBot
+            | Agent::Majestic => self.told_apart(),
+            agent => (agent, self.version),
+        }
+    }
+
+    /// The products that more than one word tells, or no version.
+    #[inline(never)]
+    fn told_apart(&self) -> (Agent, Option<u16>) {
         let embedded = self.embedded || self.stated.is_some();
         match (self.agent, self.system) {
             (Agent::Safari, System::Android) => (Agent::AndroidBrowser, self.android),
@@ -366,7 +386,7 @@ mod tests {
     }
 
     fn seen(hints: Hints<'_>) -> (&'static str, Option<u16>, &'static str, &'static str) {
-        let device = classify(hints).expect("something was sent");
+        let device = classify(&hints).expect("something was sent");
         (device.name.as_str(), device.version, device.system.as_str(), device.kind.as_str())
     }
 
@@ -492,8 +512,8 @@ mod tests {
 
     #[test]
     fn nothing_sent_is_absent_and_nothing_known_is_other() {
-        assert_eq!(classify(Hints::default()), None);
-        assert_eq!(classify(text("")), None);
+        assert_eq!(classify(&Hints::default()), None);
+        assert_eq!(classify(&text("")), None);
         let other = ("_OTHER", None, "_OTHER", "_OTHER");
         for unknown in
             ["-", "Mozilla/5.0", "alice@example.org", "\u{202e}Chrom\u{0435}/120", "4711"]
@@ -521,7 +541,7 @@ mod tests {
             ("MJ12bot/v1.4.8", None),
         ];
         for (user_agent, version) in cases {
-            assert_eq!(classify(text(user_agent)).unwrap().version, version, "{user_agent}");
+            assert_eq!(classify(&text(user_agent)).unwrap().version, version, "{user_agent}");
         }
     }
 
@@ -686,7 +706,7 @@ mod tests {
             let hints = Hints {
                 user_agent: user_agent.as_deref(), brands: brands.as_deref(), mobile: mobile.as_deref(), platform: platform.as_deref(),
             };
-            if let Some(device) = classify(hints) {
+            if let Some(device) = classify(&hints) {
                 prop_assert!(device.version.is_none_or(|version| version <= words::NEWEST));
                 prop_assert!(device.name.as_str() != "_OTHER" || device.version.is_none());
                 prop_assert_eq!(device.kind == Kind::Bot, device.name.is_bot());
@@ -698,7 +718,7 @@ mod tests {
             let mut head = [head, vec![b' '; LIMIT]].concat();
             head.truncate(LIMIT);
             let long = [head.clone(), tail].concat();
-            let of = |text| classify(Hints { user_agent: Some(text), ..Hints::default() });
+            let of = |text| classify(&Hints { user_agent: Some(text), ..Hints::default() });
             prop_assert_eq!(of(&head), of(&long));
         }
     }
@@ -730,7 +750,7 @@ mod tests {
         };
         for _ in 0..20_000 {
             let [user_agent, brands, mobile, platform] = [(); 4].map(|()| mutated());
-            let device = classify(Hints {
+            let device = classify(&Hints {
                 user_agent: Some(&user_agent),
                 brands: Some(&brands),
                 mobile: Some(&mobile),

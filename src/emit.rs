@@ -15,7 +15,7 @@ use crate::json::{self, Key};
 use crate::line::{Line, lend};
 use crate::plan::{LogPlan, Plan, Step};
 use crate::record::{End, Record, Template};
-use crate::text::Text;
+use crate::text::{Text, Written};
 use crate::timestamp;
 
 pub(crate) fn emit(plan: &Plan, record: &Record) {
@@ -161,9 +161,10 @@ impl<'r> Writer<'r, '_> {
             Step::Timestamp => return self.timestamp(key).lend(place),
             Step::Reduced(at) => {
                 let text = record.reduced.get(at)?.as_ref()?;
-                match text.as_word() {
-                    None => return self.escaped(key, text.as_str()).lend(place),
-                    word => word,
+                match text.written() {
+                    Written::Word(word) => Some(word),
+                    Written::Fixed(word) => return Some(self.fixed(key, word)),
+                    Written::Escaped(text) => return self.escaped(key, text).lend(place),
                 }
             }
             Step::Method => return Some(self.fixed(key, record.method)),
@@ -186,7 +187,7 @@ impl<'r> Writer<'r, '_> {
             Step::Policy => return Part::Text(&self.plan.reference).lend(place),
             Step::App(at) => return self.app(key, self.added.get(at)?).lend(place),
             Step::Status(Status::Keep) => return self.status(key, record.status?).lend(place),
-            Step::AgentVersion => return self.small(key, record.device?.version?).lend(place),
+            Step::AgentVersion => return self.signed(key, record.device?.version?).lend(place),
             Step::Duration(step) => return self.lasted(key, record.lasted?, step).lend(place),
             Step::RequestSize(round) => {
                 return self.rounded(key, record.received()?, round).lend(place);
@@ -195,7 +196,7 @@ impl<'r> Writer<'r, '_> {
                 record.status?;
                 return self.rounded(key, record.sent, round).lend(place);
             }
-            Step::GrpcStatus => return self.small(key, record.grpc?.into()).lend(place),
+            Step::GrpcStatus => return self.signed(key, record.grpc?.into()).lend(place),
         }?;
         self.line.word(key, word);
         Part::Text(word).lend(place)
@@ -224,7 +225,7 @@ impl<'r> Writer<'r, '_> {
             AppValue::Absent => Part::Absent,
             AppValue::Text(text) => self.text(key, text),
             AppValue::Signed(number) => {
-                self.line.bare(key, itoa::Buffer::new().format(*number).as_bytes());
+                self.line.signed(key, *number);
                 Part::Signed(*number)
             }
             AppValue::Unsigned(number) => self.unsigned(key, *number),
@@ -275,20 +276,19 @@ impl<'r> Writer<'r, '_> {
         Part::Signed(status.as_u16().into())
     }
 
-    /// A number below 1 000.
-    fn small(&mut self, key: &Key, number: u16) -> Part<'r> {
-        let digits = json::three_digits(number);
-        let zeros = usize::from(number < 100) + usize::from(number < 10);
-        self.line.bare(key, digits.get(zeros..).unwrap_or_default());
-        Part::Signed(number.into())
-    }
-
-    #[inline(never)]
+    #[inline]
     fn unsigned(&mut self, key: &Key, number: u64) -> Part<'r> {
-        self.line.bare(key, itoa::Buffer::new().format(number).as_bytes());
+        self.line.number(key, number);
         Part::Unsigned(number)
     }
 
+    #[inline]
+    fn signed(&mut self, key: &Key, number: u16) -> Part<'r> {
+        self.line.number(key, number.into());
+        Part::Signed(number.into())
+    }
+
+    #[inline]
     fn rounded(&mut self, key: &Key, bytes: u64, round: u64) -> Part<'r> {
         self.unsigned(key, bytes.div_ceil(round).saturating_mul(round))
     }

@@ -85,7 +85,7 @@ pub fn device(input: &[u8]) {
         mobile: Some(mobile),
         platform: Some(platform),
     };
-    let _ = classify(hints);
+    let _ = classify(&hints);
 }
 
 /// The walk through trusted hops; then canonical form and truncation, each stable.

@@ -5,6 +5,7 @@
 //! all. What is not such a name or an IP address is no host. User info never gets past this file.
 #![expect(clippy::indexing_slicing, reason = "a table of 256 is indexed by a byte")]
 
+use crate::fixed::Fixed;
 use crate::listed::{Listed, Words};
 use crate::text::Text;
 use crate::{percent, scan};
@@ -24,29 +25,34 @@ const LONGEST_IDN: usize = 64;
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Hosts {
     declared: Words,
-    asked: Box<[Option<Text>]>,
+    asked: Box<[Option<&'static Fixed>]>,
 }
 
 impl Hosts {
     pub(crate) fn new(declared: &[String]) -> Self {
         let words = Words::new(declared);
-        let asked = declared.iter().map(|host| written(host.as_bytes(), &words)).collect();
-        Self { declared: words, asked }
+        let asked = |host: &String| words.ready(listed(host.as_bytes(), declared)?);
+        Self { asked: declared.iter().map(asked).collect(), declared: words }
     }
 
     /// The declared host that a request asks for, or `_OTHER`; `None` when it asks for nothing visible.
+    #[inline]
     pub(crate) fn text(&self, asked: &[u8]) -> Option<Text> {
-        let mut declared = self.declared.words().iter();
-        match declared.position(|host| host.as_bytes() == asked) {
-            Some(place) => self.asked.get(place)?.clone(),
-            None => written(asked, &self.declared),
+        let mut declared = self.declared.words().iter().zip(&self.asked);
+        match declared.find(|(host, _)| scan::same_short(host.as_bytes(), asked)) {
+            Some((_, Some(word))) => Some(Text::fixed(word)),
+            _ => self.any_text(asked),
         }
+    }
+
+    #[inline(never)]
+    fn any_text(&self, asked: &[u8]) -> Option<Text> {
+        self.declared.text(listed(asked, self.declared.words())?)
     }
 }
 
-fn written(asked: &[u8], declared: &Words) -> Option<Text> {
-    let listed = host(visible(asked)?, declared.words());
-    Some(declared.text(listed))
+fn listed(asked: &[u8], declared: &[String]) -> Option<Listed> {
+    Some(host(visible(asked)?, declared))
 }
 
 /// Which declared host a `Host` field or an `:authority` names; its port does not count.

@@ -18,20 +18,16 @@ pub(crate) struct Key {
 }
 
 impl Key {
-    pub(crate) const SHORT: usize = 48;
+    pub(crate) const SHORT: usize = 32;
 
     pub(crate) fn new(name: &str) -> Self {
         let mut text = b",\"".to_vec();
         escape(name, &mut text);
         text.extend_from_slice(b"\":\"");
         let (mut short, len) = ([0; Self::SHORT], text.len());
-        match short.get_mut(..len) {
-            Some(place) => {
-                place.copy_from_slice(&text);
-                Self { short, len, long: Box::default() }
-            }
-            None => Self { short, len, long: text.into() },
-        }
+        short.iter_mut().zip(&text).for_each(|(place, byte)| *place = *byte);
+        let long = if len > Self::SHORT { text.into() } else { Box::default() };
+        Self { short, len, long }
     }
 
     /// The name and the opening quote.
@@ -182,13 +178,34 @@ pub(crate) fn three_digits(number: u16) -> [u8; 3] {
     [digit(number / 100), digit(number / 10), digit(number)]
 }
 
+/// Numbers below have at most eight.
+pub(crate) const EIGHT_DIGITS: u32 = 100_000_000;
+
+/// A number below 10⁸ without leading zeros: its digits, the first one lowest, and how many they are.
+///
+/// Halves of the number, of the halves and so on are divided side by side, in lanes of one integer.
+#[inline]
+pub(crate) fn digits(number: u32) -> ([u8; 8], usize) {
+    let fours = match number {
+        ..10_000 => u64::from(number) << 32,
+        _ => u64::from(number / 10_000) | u64::from(number % 10_000) << 32,
+    };
+    let hundreds = (fours * 10_486) >> 20 & 0x7f_0000_007f;
+    let twos = hundreds | (fours - hundreds * 100) << 16;
+    let tens = (twos * 103) >> 10 & 0x000f_000f_000f_000f;
+    let ones = tens | (twos - tens * 10) << 8;
+    let zeros = (ones | 1 << 56).trailing_zeros() / 8;
+    let text = (ones | 0x3030_3030_3030_3030) >> (8 * zeros);
+    (text.to_le_bytes(), 8 - zeros as usize)
+}
+
 /// A count of thousandths as [`decimal`] would write it.
 pub(crate) fn thousandths(count: u32) -> ArrayVec<u8, 11> {
     let (whole, part) = (count / 1000, count % 1000);
     let mut text = ArrayVec::new();
     match u8::try_from(whole) {
         Ok(digit @ ..10) => text.push(b'0' + digit),
-        _ => text.extend(itoa::Buffer::new().format(whole).bytes()),
+        _ => seconds(whole, &mut text),
     }
     if part != 0 {
         text.push(b'.');
@@ -198,6 +215,12 @@ pub(crate) fn thousandths(count: u32) -> ArrayVec<u8, 11> {
         }
     }
     text
+}
+
+#[cold]
+#[inline(never)]
+fn seconds(whole: u32, text: &mut ArrayVec<u8, 11>) {
+    text.extend(itoa::Buffer::new().format(whole).bytes());
 }
 
 #[cold]
@@ -216,6 +239,15 @@ mod tests {
         let mut buffer = Vec::new();
         decimal(value, &mut buffer);
         String::from_utf8(buffer).unwrap()
+    }
+
+    #[test]
+    fn every_number_of_four_digits_has_them() {
+        for number in (0..10_000_u32).flat_map(|four| [four, four * 10_000, four * 10_000 + 9_999])
+        {
+            let (text, len) = digits(number);
+            assert_eq!(str::from_utf8(&text[..len]).unwrap(), number.to_string());
+        }
     }
 
     #[test]
@@ -255,6 +287,13 @@ mod tests {
             let trimmed = text.trim_end_matches('0').trim_end_matches('.');
             let expected = if trimmed == "-0" { "-0" } else { trimmed };
             prop_assert_eq!(number(value), expected);
+        }
+
+        #[test]
+        fn digits_are_those_of_the_number(number in 0..100_000_000_u32, fewer in 0..27) {
+            let number = number >> fewer;
+            let (text, len) = digits(number);
+            prop_assert_eq!(str::from_utf8(&text[..len]).unwrap(), number.to_string());
         }
 
         #[test]

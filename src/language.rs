@@ -25,23 +25,30 @@ impl Languages {
         Self { folded: folded.collect(), words: Words::new(words) }
     }
 
-    /// As it is written.
-    pub(crate) fn text(&self, listed: Listed) -> Text {
-        self.words.text(listed)
+    /// The language of a value as it is written.
+    #[inline]
+    pub(crate) fn text(&self, accept: &[u8]) -> Option<Text> {
+        match two_letters(accept) {
+            Some(primary) => self.words.text(self.find(primary)),
+            None => self.any_text(accept),
+        }
+    }
+
+    #[inline(never)]
+    fn any_text(&self, accept: &[u8]) -> Option<Text> {
+        self.words.text(any_language(accept, self)?)
     }
 
     #[inline]
-    fn find(&self, primary: &[u8]) -> Listed {
-        let primary = folded(primary);
+    fn find(&self, primary: u64) -> Listed {
         let declared = self.folded.iter().position(|word| *word == primary);
         declared.map_or(Listed::Other, Listed::At)
     }
 }
 
 /// Up to eight letters as a number, whatever their case.
-#[inline]
 fn folded(letters: &[u8]) -> u64 {
-    letters.iter().fold(0, |word, letter| word << 8 | u64::from(letter | 0x20))
+    letters.iter().rev().fold(0, |word, letter| word << 8 | u64::from(letter | 0x20))
 }
 
 const LONGEST: usize = 8 * 1024;
@@ -54,9 +61,55 @@ const LONGEST_RANGE: usize = 64;
 ///
 /// `None` when nothing is left over, when the value is longer than 8 KiB, or when one of the 16 ranges that
 /// are read breaks RFC 9110 §12.4.2 or RFC 4647 §2.1, or does not end within the first KiB.
+#[cfg(any(test, fuzzing))]
 pub(crate) fn language(accept: &[u8], allow: &Languages) -> Option<Listed> {
+    match two_letters(accept) {
+        Some(primary) => Some(allow.find(primary)),
+        None => any_language(accept, allow),
+    }
+}
+
+fn any_language(accept: &[u8], allow: &Languages) -> Option<Listed> {
     let primary = usual(accept).or_else(|| general(accept))?;
-    Some(allow.find(primary))
+    Some(allow.find(folded(primary)))
+}
+
+/// The first language, folded, where all have two letters and so have their regions; else as [`usual`].
+#[inline]
+fn two_letters(accept: &[u8]) -> Option<u64> {
+    let (first, behind) = pair(accept, LETTER).filter(|_| accept.len() <= LONGEST_RANGE)?;
+    let mut rest = regions(behind);
+    while let [b',', next @ ..] = rest {
+        let next = next.strip_prefix(b" ").unwrap_or(next);
+        rest = behind_weight(regions(pair(next, LETTER)?.1));
+    }
+    rest.is_empty().then(|| u64::from(u16::from_le_bytes(first) | 0x2020))
+}
+
+#[inline]
+fn regions(mut rest: &[u8]) -> &[u8] {
+    while let [b'-', region @ ..] = rest
+        && let Some((_, behind)) = pair(region, LETTER | DIGIT)
+    {
+        rest = behind;
+    }
+    rest
+}
+
+#[inline]
+fn pair(text: &[u8], kinds: u8) -> Option<([u8; 2], &[u8])> {
+    let (pair, rest) = text.split_first_chunk()?;
+    pair.iter().all(|byte| is(*byte, kinds)).then_some((*pair, rest))
+}
+
+/// What follows a weight of tenths, if there is one.
+#[inline]
+#[expect(clippy::redundant_guards, reason = "four bytes are compared at once")]
+fn behind_weight(text: &[u8]) -> &[u8] {
+    match text.split_first_chunk::<6>() {
+        Some(([weight @ .., b'.', b'0'..=b'9'], behind)) if weight == b";q=0" => behind,
+        _ => text,
+    }
 }
 
 /// The first language of what browsers usually send: that has no weight, and the others have tenths.
@@ -64,42 +117,33 @@ fn usual(accept: &[u8]) -> Option<&[u8]> {
     if accept.len() > LONGEST_RANGE {
         return None;
     }
-    let (first, mut at) = tag(accept, 0)?;
-    while let Some(byte) = accept.get(at) {
-        if *byte != b',' {
-            return None;
-        }
-        at += if accept.get(at + 1) == Some(&b' ') { 2 } else { 1 };
-        (_, at) = tag(accept, at)?;
-        if let Some([b';', b'q', b'=', b'0', b'.', b'0'..=b'9']) = accept.get(at..at + 6) {
-            at += 6;
-        }
+    let behind = run(accept, LETTER)?;
+    let mut rest = subtags(behind)?;
+    while let [b',', b' ', next @ ..] | [b',', next @ ..] = rest {
+        rest = behind_weight(subtags(run(next, LETTER)?)?);
     }
-    accept.get(..first)
+    if rest.is_empty() { accept.get(..accept.len() - behind.len()) } else { None }
 }
 
-/// Where the primary subtag of the tag that begins at `start` ends, and where the tag does.
+/// What follows the subtags behind a primary one.
 #[inline]
-fn tag(text: &[u8], start: usize) -> Option<(usize, usize)> {
-    let primary = run(text, start, LETTER)?;
-    let mut end = primary;
-    while text.get(end) == Some(&b'-') {
-        end = run(text, end + 1, LETTER | DIGIT)?;
+fn subtags(mut rest: &[u8]) -> Option<&[u8]> {
+    while let [b'-', subtag @ ..] = rest {
+        rest = run(subtag, LETTER | DIGIT)?;
     }
-    Some((primary, end))
+    Some(rest)
 }
 
-/// Where one to eight bytes of these kinds end.
+/// What follows one to eight bytes of these kinds.
 #[inline]
-fn run(text: &[u8], start: usize, kinds: u8) -> Option<usize> {
-    let mut end = start;
-    while text
-        .get(end)
-        .is_some_and(|byte| KINDS.get(usize::from(*byte)).is_some_and(|kind| kind & kinds != 0))
-    {
-        end += 1;
-    }
-    (1..=8).contains(&(end - start)).then_some(end)
+fn run(text: &[u8], kinds: u8) -> Option<&[u8]> {
+    let len = text.iter().take_while(|byte| is(**byte, kinds)).count();
+    if (1..=8).contains(&len) { text.get(len..) } else { None }
+}
+
+#[inline]
+fn is(byte: u8, kinds: u8) -> bool {
+    KINDS.get(usize::from(byte)).is_some_and(|kind| kind & kinds != 0)
 }
 
 const LETTER: u8 = 1;
@@ -121,6 +165,7 @@ static KINDS: [u8; 256] = {
     kinds
 };
 
+#[inline(never)]
 fn general(accept: &[u8]) -> Option<&[u8]> {
     if accept.len() > LONGEST {
         return None;
@@ -303,6 +348,8 @@ mod tests {
         ) {
             let usual = usual(accept.as_bytes());
             prop_assert!(usual.is_none() || usual == general(accept.as_bytes()), "{}", accept);
+            let pairs = two_letters(accept.as_bytes());
+            prop_assert!(pairs.is_none() || pairs == general(accept.as_bytes()).map(folded), "{}", accept);
         }
     }
 

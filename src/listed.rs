@@ -1,29 +1,52 @@
 //! Words out of a closed list: what is not declared is `_OTHER`, whatever it says.
 
+use crate::fixed::Fixed;
 use crate::text::Text;
 
 /// A declared list, with each of its words as it is written.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Words {
-    words: Box<[String]>,
-    texts: Box<[Text]>,
+    declared: Box<[String]>,
+    written: Box<[Text]>,
+    /// What nearly every word is, ready to be written.
+    fixed: Box<[Option<&'static Fixed>]>,
 }
 
 impl Words {
     pub(crate) fn new(words: &[String]) -> Self {
-        Self { words: words.into(), texts: words.iter().map(|word| Text::new(word)).collect() }
+        Self {
+            declared: words.into(),
+            written: words.iter().map(|word| Text::new(word)).collect(),
+            fixed: words.iter().map(|word| Fixed::of(word)).collect(),
+        }
     }
 
     pub(crate) fn words(&self) -> &[String] {
-        &self.words
+        &self.declared
     }
 
-    pub(crate) fn text(&self, listed: Listed) -> Text {
-        match listed {
-            Listed::At(place) => self.texts.get(place).cloned(),
-            Listed::Other => None,
+    /// What a place is written as; always something, and an option so that it need not be moved into one.
+    #[inline]
+    pub(crate) fn text(&self, listed: Listed) -> Option<Text> {
+        let Listed::At(place) = listed else { return Some(Text::fixed(Fixed::OTHER)) };
+        match self.fixed.get(place) {
+            Some(Some(word)) => Some(Text::fixed(word)),
+            Some(None) => self.long(place),
+            None => Some(Text::fixed(Fixed::OTHER)),
         }
-        .unwrap_or(Text::fixed("_OTHER"))
+    }
+
+    /// The word of a place, if it is ready to be written.
+    pub(crate) fn ready(&self, listed: Listed) -> Option<&'static Fixed> {
+        match listed {
+            Listed::At(place) => *self.fixed.get(place)?,
+            Listed::Other => Some(Fixed::OTHER),
+        }
+    }
+
+    #[inline(never)]
+    fn long(&self, place: usize) -> Option<Text> {
+        self.written.get(place).cloned()
     }
 }
 
@@ -65,8 +88,8 @@ mod tests {
         assert_eq!(Listed::of(b"fr", &allow).word(&allow), "_OTHER");
         assert_eq!(Listed::At(7).word(&allow), "_OTHER");
         let words = Words::new(&allow.map(str::to_owned));
-        assert_eq!(words.text(Listed::of(b"DE", words.words())).as_str(), "De");
-        assert_eq!(words.text(Listed::Other).as_str(), "_OTHER");
-        assert_eq!(words.text(Listed::At(7)).as_str(), "_OTHER");
+        assert_eq!(words.text(Listed::of(b"DE", words.words())).unwrap().as_str(), "De");
+        assert_eq!(words.text(Listed::Other).unwrap().as_str(), "_OTHER");
+        assert_eq!(words.text(Listed::At(7)).unwrap().as_str(), "_OTHER");
     }
 }

@@ -18,6 +18,7 @@ use crate::client::{Clients, Nat64, Source, Unknown};
 use crate::error::Error;
 use crate::event::{Site, outside_spans};
 use crate::field::{Address, AppTreatment, Field, Path, Referer, Status};
+use crate::fixed::Fixed;
 use crate::host::Hosts;
 use crate::json::Key;
 use crate::key_error::KeyError;
@@ -204,7 +205,7 @@ impl AppField {
             AppTreatment::Allow(allow) => {
                 let value = plain(value);
                 let listed = allow.iter().find(|listed| **listed == *value);
-                AppValue::Text(listed.map_or(Text::fixed("_OTHER"), |listed| Text::new(listed)))
+                AppValue::Text(listed.map_or(Text::fixed(Fixed::OTHER), |listed| Text::new(listed)))
             }
         }
     }

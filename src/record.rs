@@ -124,7 +124,8 @@ impl Record {
 
     /// Reduces what the plan keeps; the key of this moment, if there is one.
     fn reduce<B>(&mut self, plan: &Plan, request: &Request<B>, now: SystemTime) -> Option<Current> {
-        let capture = Capture::of(plan, request, now);
+        let mut capture = Capture::of(plan, request, now);
+        capture.read(&plan.needs);
         if !plan.reductions.is_empty() {
             self.reduced.extend(plan.reductions.iter().map(|reduction| capture.reduce(reduction)));
         }
@@ -172,7 +173,9 @@ impl Record {
         }
         if plan.needs.grpc {
             self.is_grpc = is_grpc(head);
-            self.grpc_status(head);
+            if self.is_grpc {
+                self.grpc_status(head);
+            }
         }
         if self.upgrades(status) {
             self.end = End::Complete;

@@ -75,6 +75,28 @@ fn is_none<const N: usize>(block: &[u8; N], other: impl Fn(u8) -> u8) -> bool {
     block.iter().fold(0, |all, byte| all | other(*byte)) == 0
 }
 
+/// Longer texts are not the same for [`same_short`].
+pub(crate) const SHORT: usize = 32;
+
+/// Whether two short texts are the same, without a call: by their beginnings and their ends.
+#[inline]
+pub(crate) fn same_short(text: &[u8], other: &[u8]) -> bool {
+    text.len() == other.len()
+        && match text.len() {
+            0 => true,
+            1..4 => ends::<1>(text) == ends(other) && text.get(1) == other.get(1),
+            4..8 => ends::<4>(text) == ends(other),
+            8..=16 => ends::<8>(text) == ends(other),
+            17..=SHORT => ends::<16>(text) == ends(other),
+            _ => false,
+        }
+}
+
+#[inline(always)]
+fn ends<const N: usize>(text: &[u8]) -> (Option<&[u8; N]>, Option<&[u8; N]>) {
+    (text.first_chunk(), text.last_chunk())
+}
+
 /// How many bytes a text has up to the last stop, that one included.
 #[inline]
 pub(crate) fn last(mut text: &[u8], is_stop: impl Fn(u8) -> bool) -> usize {
@@ -138,6 +160,18 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn short_texts_are_the_same_by_all_their_bytes(text in "[ab]{0,34}", at in 0..34_usize, other in "[ab]{0,4}") {
+            let text = text.as_bytes();
+            let mut changed = text.to_owned();
+            if let Some(byte) = changed.get_mut(at) {
+                *byte ^= 1;
+            }
+            prop_assert_eq!(same_short(text, text), text.len() <= SHORT);
+            prop_assert_eq!(same_short(text, &changed), text.len() <= SHORT && at >= text.len());
+            prop_assert_eq!(same_short(text, other.as_bytes()), text == other.as_bytes());
+        }
+
         #[test]
         fn blocks_agree_with_single_bytes(text in texts(), byte in prop::sample::select(vec![b' ', b',', b'a'])) {
             let place = |found: Option<usize>| found.map_or(0, |at| at + 1);

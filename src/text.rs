@@ -12,6 +12,7 @@ use std::str;
 
 use arrayvec::ArrayString;
 
+use crate::fixed::Fixed;
 use crate::scan;
 
 /// The most characters that a text can have, escapes counted as they are written.
@@ -24,7 +25,7 @@ pub(crate) struct Text(Form);
 
 #[derive(Clone)]
 enum Form {
-    Fixed(&'static str),
+    Fixed(&'static Fixed),
     /// Without a quote and a backslash.
     Word(ArrayString<INLINE>),
     Short(ArrayString<INLINE>),
@@ -32,6 +33,14 @@ enum Form {
         text: String,
         is_word: bool,
     },
+}
+
+/// How a text is put into JSON.
+pub(crate) enum Written<'t> {
+    Fixed(&'static Fixed),
+    /// As it stands.
+    Word(&'t str),
+    Escaped(&'t str),
 }
 
 impl Text {
@@ -57,7 +66,7 @@ impl Text {
     }
 
     /// One of our own words, which are safe as they stand.
-    pub(crate) const fn fixed(word: &'static str) -> Self {
+    pub(crate) const fn fixed(word: &'static Fixed) -> Self {
         Self(Form::Fixed(word))
     }
 
@@ -70,12 +79,37 @@ impl Text {
         })
     }
 
+    /// The same of at most 48 bytes, made where it stays.
+    #[inline]
+    pub(crate) fn short_word(word: &str) -> Option<Self> {
+        debug_assert!(is_word(word), "written as it is, in JSON too");
+        let mut text = Some(Self(Form::Word(ArrayString::new_const())));
+        if let Some(Self(Form::Word(short))) = &mut text
+            && short.try_push_str(word).is_ok()
+        {
+            return text;
+        }
+        None
+    }
+
+    /// The text as it is written best.
+    #[inline]
+    pub(crate) fn written(&self) -> Written<'_> {
+        match &self.0 {
+            Form::Fixed(word) => Written::Fixed(word),
+            Form::Word(text) => Written::Word(text),
+            Form::Long { text, is_word: true } => Written::Word(text),
+            Form::Short(text) => Written::Escaped(text),
+            Form::Long { text, is_word: false } => Written::Escaped(text),
+        }
+    }
+
     /// The text, if it needs no escape in JSON; one that needs none may be told to.
     #[inline]
     pub(crate) fn as_word(&self) -> Option<&str> {
         match &self.0 {
             Form::Word(text) => Some(text),
-            Form::Fixed(word) => Some(word),
+            Form::Fixed(word) => Some(word.text),
             Form::Long { text, is_word: true } => Some(text),
             Form::Short(_) | Form::Long { .. } => None,
         }
@@ -83,7 +117,7 @@ impl Text {
 
     pub(crate) fn as_str(&self) -> &str {
         match &self.0 {
-            Form::Fixed(word) => word,
+            Form::Fixed(word) => word.text,
             Form::Word(text) | Form::Short(text) => text,
             Form::Long { text, .. } => text,
         }
@@ -218,7 +252,7 @@ impl Draft {
     }
 
     fn push_mixed(&mut self, raw: &str) {
-        let text = std::mem::replace(&mut self.text, Text(Form::Fixed("")));
+        let text = std::mem::replace(&mut self.text, Text(Form::Fixed(Fixed::EMPTY)));
         let mut line = Line::new(text, self.room);
         let mut at = 0;
         while line.room > 0

@@ -7,6 +7,7 @@
 
 mod usual;
 
+use crate::fixed::Fixed;
 use crate::host::{Authority, Host, Leading, Name};
 use crate::text::{Draft, LONGEST, Text};
 use crate::{percent, scan};
@@ -23,6 +24,11 @@ const READ_OF_PATH: usize = 1 + LONGEST + 2;
 const MOST_ENCODED_TWICE: usize = 8;
 const READ_OF_QUERY: usize = 4 * 1024;
 const MOST_PAIRS: usize = 64;
+const OWN: &Fixed = &Fixed::new("self");
+const INTERNAL: &Fixed = &Fixed::new("internal");
+const EXTERNAL: &Fixed = &Fixed::new("external");
+const OTHER: &Fixed = &Fixed::new("other");
+
 /// With any scheme and port, a name up to this length is not cut.
 const LONGEST_NAME: usize = LONGEST - "https://:65535".len();
 
@@ -35,20 +41,20 @@ const LONGEST_NAME: usize = LONGEST - "https://:65535".len();
 /// Leaves scheme, host and port of a public site, for as long as the record lives.
 pub(crate) fn origin(referer: &[u8], host: Option<&[u8]>) -> Option<Text> {
     Some(match Referrer::read(referer, host)? {
-        Referrer::Own(_) => Text::fixed("self"),
-        Referrer::Internal => Text::fixed("internal"),
+        Referrer::Own(_) => Text::fixed(OWN),
+        Referrer::Internal => Text::fixed(INTERNAL),
         Referrer::External(site) => site.origin(),
-        Referrer::Other => Text::fixed("other"),
+        Referrer::Other => Text::fixed(OTHER),
     })
 }
 
 /// `self`, `internal`, or `external` for everything else: what is no web page is not ours either, and
 /// a fourth word would tell more than the three that are declared.
-pub(crate) fn relation(referer: &[u8], host: Option<&[u8]>) -> Option<&'static str> {
+pub(crate) fn relation(referer: &[u8], host: Option<&[u8]>) -> Option<&'static Fixed> {
     Some(match Referrer::read(referer, host)? {
-        Referrer::Own(_) => "self",
-        Referrer::Internal => "internal",
-        Referrer::External(_) | Referrer::Other => "external",
+        Referrer::Own(_) => OWN,
+        Referrer::Internal => INTERNAL,
+        Referrer::External(_) | Referrer::Other => EXTERNAL,
     })
 }
 
@@ -59,9 +65,9 @@ pub(crate) fn relation(referer: &[u8], host: Option<&[u8]>) -> Option<&'static s
 pub(crate) fn referrer_path(referer: &[u8], host: Option<&[u8]>) -> Option<Text> {
     Some(match Referrer::read(referer, host)? {
         Referrer::Own(rest) => with_path(Draft::start("self"), rest),
-        Referrer::Internal => Text::fixed("internal"),
+        Referrer::Internal => Text::fixed(INTERNAL),
         Referrer::External(site) => site.path(),
-        Referrer::Other => Text::fixed("other"),
+        Referrer::Other => Text::fixed(OTHER),
     })
 }
 
@@ -262,17 +268,21 @@ fn push_number(draft: &mut Draft, number: u16) {
 /// # Privacy
 /// Leaves whole segments: `depth` should end before the first one that names somebody.
 pub(crate) fn path(path: &str, depth: u8) -> Option<Text> {
-    usual::path(path, depth).or_else(|| any_path(path, depth))
+    match usual::path(path, depth) {
+        Some(word) => Text::short_word(word),
+        None => any_path(path, depth),
+    }
 }
 
+#[inline(never)]
 fn any_path(path: &str, depth: u8) -> Option<Text> {
     if path == "*" {
-        return Some(Text::fixed("*"));
+        return Some(Text::fixed(const { &Fixed::new("*") }));
     }
     let head = head(path, READ_OF_PATH);
     let behind = head.strip_prefix('/')?;
     if depth == 0 {
-        return Some(Text::fixed("/"));
+        return Some(Text::fixed(const { &Fixed::new("/") }));
     }
     let (plain, left, rest) = plain_segments(behind, depth);
     let start = head.get(..=plain)?;
@@ -459,9 +469,13 @@ fn unwrapped(bytes: &[u8], at: usize) -> (u8, usize) {
 /// signatures and credentials become `REDACTED`, whoever declared them (OpenTelemetry, `url.query`).
 /// Only the first 4 KiB and 64 pairs are read.
 pub(crate) fn query(query: &str, allow: &[impl AsRef<str>]) -> Option<Text> {
-    usual::query(query, allow).unwrap_or_else(|_| any_query(query, allow))
+    match usual::query(query, allow) {
+        Ok(kept) => Text::short_word(kept?),
+        Err(_) => any_query(query, allow),
+    }
 }
 
+#[inline(never)]
 fn any_query(query: &str, allow: &[impl AsRef<str>]) -> Option<Text> {
     let mut draft = Draft::new();
     let mut rest = head(query, READ_OF_QUERY);
@@ -505,9 +519,14 @@ const SECRETS: [&str; 7] = [
     "X-Amz-Security-Token",
 ];
 
+#[inline]
 fn is_secret(name: &str) -> bool {
-    matches!(name.as_bytes(), [b'a' | b'A' | b's' | b'S' | b'x' | b'X', ..])
-        && SECRETS.iter().any(|secret| name.eq_ignore_ascii_case(secret))
+    matches!(name.as_bytes(), [b'a' | b'A' | b's' | b'S' | b'x' | b'X', ..]) && is_listed(name)
+}
+
+#[inline(never)]
+fn is_listed(name: &str) -> bool {
+    SECRETS.iter().any(|secret| name.eq_ignore_ascii_case(secret))
 }
 
 fn push_pair(draft: &mut Draft, name: &str, value: &str) {
@@ -829,7 +848,7 @@ mod tests {
             ("android-app://M", "external"),
             ("M", "external"),
         ] {
-            assert_eq!(relation(referer.as_bytes(), HOST), Some(expected));
+            assert_eq!(relation(referer.as_bytes(), HOST).map(|word| word.text), Some(expected));
         }
     }
 

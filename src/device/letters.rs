@@ -11,8 +11,8 @@ use std::num::NonZeroU64;
 
 /// A part of a text, and the words that are left to read in it.
 pub(super) struct Window {
-    /// Zeros stand for what the text does not have.
-    bytes: [u8; WINDOW + LETTERS],
+    /// As many zeros as letters of a word are told, then the text; zeros stand for what it does not have.
+    bytes: [u8; LETTERS + WINDOW],
     /// A bit for each letter that has not been read.
     left: u64,
 }
@@ -30,15 +30,21 @@ const WINDOW: usize = 64;
 const LETTERS: usize = 16;
 
 impl Window {
+    pub(super) const fn new() -> Self {
+        Self { bytes: [0; LETTERS + WINDOW], left: 0 }
+    }
+
+    /// Goes to a place in the text.
     #[inline]
-    pub(super) fn at(text: &[u8], at: usize) -> Self {
-        let mut bytes = [0; WINDOW + LETTERS];
+    pub(super) fn go(&mut self, text: &[u8], at: usize) {
+        let Some(bytes) = self.bytes.last_chunk_mut() else { return };
         let rest = text.get(at..).unwrap_or_default();
-        let rest = rest.get(..bytes.len()).unwrap_or(rest);
+        let rest = rest.get(..WINDOW).unwrap_or(rest);
+        *bytes = [0; WINDOW];
         if let Some(place) = bytes.get_mut(..rest.len()) {
             place.copy_from_slice(rest);
         }
-        Self { bytes, left: bytes.first_chunk().map_or(0, letters) }
+        self.left = letters(bytes);
     }
 
     /// The next word that ends here, or how many places on another window has to begin.
@@ -70,11 +76,10 @@ impl Window {
     /// A word's letters, as [`key`] gives them.
     #[inline]
     pub(super) fn key(&self, word: Word) -> u128 {
-        let len = LETTERS.min(word.len());
-        let letters = self.bytes.get(word.end - len..).and_then(<[u8]>::first_chunk);
+        let letters = self.bytes.get(word.end..).and_then(<[u8]>::first_chunk);
         let letters = u128::from_le_bytes(*letters.unwrap_or(&[0; LETTERS]));
-        (letters | u128::from_le_bytes([0x20; LETTERS]))
-            & FIRST.get(len).copied().unwrap_or_default()
+        let mask = LAST.get(LETTERS.min(word.len())).copied().unwrap_or_default();
+        (letters | u128::from_le_bytes([0x20; LETTERS])) & mask
     }
 
     /// Whether a word of this length that begins with this letter may be one of these.
@@ -86,7 +91,7 @@ impl Window {
     /// A word's last letter, in either case.
     #[inline]
     pub(super) fn last(&self, word: Word) -> u8 {
-        self.byte(word.end.wrapping_sub(1))
+        self.bytes.get(word.end + LETTERS - 1).copied().unwrap_or_default()
     }
 
     /// The byte behind a word.
@@ -97,7 +102,7 @@ impl Window {
 
     #[inline]
     fn byte(&self, at: usize) -> u8 {
-        self.bytes.get(at).copied().unwrap_or_default()
+        self.bytes.get(LETTERS + at).copied().unwrap_or_default()
     }
 }
 
@@ -107,7 +112,8 @@ impl Word {
         self.end
     }
 
-    const fn len(self) -> usize {
+    #[inline]
+    pub(super) const fn len(self) -> usize {
         self.end - self.start
     }
 }
@@ -122,7 +128,8 @@ impl Shapes {
 
     /// With a word as [`key`] gives it.
     pub(super) const fn with(mut self, key: u128) -> Self {
-        self.0[(key & 31) as usize] |= 1 << (key.ilog2() / 8 + 1);
+        let above = key.trailing_zeros() as usize & !7;
+        self.0[((key >> above) & 31) as usize] |= 1 << (LETTERS - above / 8);
         self
     }
 }
@@ -146,11 +153,11 @@ impl Letters {
     }
 }
 
-/// Masks that leave as many of a word's first letters.
-static FIRST: [u128; LETTERS + 1] = {
+/// Masks that leave as many letters at the end.
+static LAST: [u128; LETTERS + 1] = {
     let (mut masks, mut len) = ([0; LETTERS + 1], 1);
     while len <= LETTERS {
-        masks[len] = u128::MAX >> (128 - 8 * len);
+        masks[len] = u128::MAX << (128 - 8 * len);
         len += 1;
     }
     masks
@@ -167,16 +174,12 @@ fn letters(bytes: &[u8; WINDOW]) -> u64 {
     })
 }
 
-/// A word as texts are folded into: the last sixteen letters, the first one lowest.
+/// A word as texts are folded into: its last sixteen letters, the last one highest.
 pub(super) const fn key(word: &str) -> u128 {
-    let (mut letters, mut word, mut len) = (word.as_bytes(), 0, 0);
+    let (mut letters, mut word) = (word.as_bytes(), 0);
     while let [letter, rest @ ..] = letters {
-        if len == LETTERS {
-            word >>= 8;
-            len -= 1;
-        }
-        word |= (*letter as u128) << (8 * len);
-        (letters, len) = (rest, len + 1);
+        word = word >> 8 | (*letter as u128) << 120;
+        letters = rest;
     }
     word
 }
@@ -207,9 +210,9 @@ mod tests {
         mut at: usize,
         mut skip: impl FnMut(usize) -> usize,
     ) -> Vec<(u128, usize)> {
-        let mut words = Vec::new();
+        let (mut words, mut window) = (Vec::new(), Window::new());
         while at < text.len() {
-            let mut window = Window::at(text, at);
+            window.go(text, at);
             at += loop {
                 let word = match window.next() {
                     Ok(word) => word,

@@ -59,6 +59,11 @@ impl Entry {
     }
 }
 
+/// Says nothing, and changes what the next word says.
+const fn leads(word: &str) -> Entry {
+    Entry { alone: None, ..says(word, SILENT) }
+}
+
 const fn only_after(last: &str, word: &str, sign: Sign) -> Entry {
     Entry { alone: None, ..says(word, sign).after(last, sign) }
 }
@@ -93,8 +98,8 @@ impl Sign {
     }
 
     /// No product: `OPR1` is a build of Android.
-    pub(super) fn is_glued(self, after: &[u8]) -> bool {
-        matches!(self.role, Role::Product) && after.first().is_some_and(u8::is_ascii_digit)
+    pub(super) const fn is_glued(self, behind: u8) -> bool {
+        matches!(self.role, Role::Product) && behind.is_ascii_digit()
     }
 
     const fn by(self, role: Role) -> Self {
@@ -102,7 +107,12 @@ impl Sign {
     }
 }
 
-pub(super) const VOCABULARY: [Entry; 151] = [
+pub(super) const VOCABULARY: [Entry; 156] = [
+    leads("like"),
+    leads("uc"),
+    leads("apache"),
+    leads("libwww"),
+    leads("org"),
     says("safari", agent(Agent::Safari)),
     says("chrome", agent(Agent::Chrome)),
     says("crios", agent(Agent::Chrome).on(System::Ios)),

@@ -16,12 +16,14 @@ use crate::client::truncate;
 use crate::device::{Device, Hints, classify};
 use crate::field::{Path, Referer};
 use crate::fixed::Fixed;
+use crate::host::Hosts;
 use crate::keys::Current;
-use crate::plan::{Plan, Reduction};
+use crate::language::Languages;
+use crate::plan::{Needs, Plan, Reduction};
 #[cfg(feature = "axum")]
 use crate::text;
 use crate::text::Text;
-use crate::{address, language, url};
+use crate::{address, url};
 
 /// The parts of a request that reductions need more than once.
 pub(super) struct Capture<'r> {
@@ -33,38 +35,55 @@ pub(super) struct Capture<'r> {
 }
 
 impl<'r> Capture<'r> {
+    #[inline]
     pub(super) fn of<B>(plan: &Plan, request: &'r Request<B>, now: SystemTime) -> Self {
-        let headers = Headers::of(request.headers(), plan.needs.device);
         Self {
-            host: plan.needs.host.then(|| asked(request.uri(), &headers)).flatten(),
-            headers,
+            headers: Headers::Unread(request.headers()),
             uri: request.uri(),
+            host: None,
             client: plan.needs.client.then(|| client(plan, request)).flatten(),
             epoch: plan.epoch(now),
         }
     }
 
-    pub(super) fn reduce(&self, reduction: &Reduction) -> Option<Text> {
-        match reduction {
-            Reduction::Address { ipv4, ipv6 } => {
-                Some(address::text(truncate(self.client?, *ipv4, *ipv6)))
-            }
-            Reduction::Pseudonym { ipv6 } => {
-                let epoch = self.epoch.as_ref()?;
-                Some(epoch.address("client.address", self.client?, *ipv6).written())
-            }
-            Reduction::Path(path) => self.path(path),
-            Reduction::Query(allow) => url::query(self.uri.query()?, allow),
-            Reduction::Host(hosts) => hosts.text(self.host?),
-            Reduction::Referer(referer) => self.referer(referer),
-            Reduction::UserAgent => Text::from_utf8(self.headers.user_agent()?),
-            Reduction::Language(allow) => {
-                let accept = self.headers.accept_language()?;
-                Some(allow.text(language::language(accept, allow)?))
-            }
+    /// Reads the headers that several reductions need.
+    #[inline]
+    pub(super) fn read(&mut self, needs: &Needs) {
+        if needs.device {
+            self.headers.read();
+        }
+        if needs.host {
+            self.host = asked(self.uri, &self.headers);
         }
     }
 
+    /// A call for each kind, so that none pays for what another one has to keep.
+    #[inline]
+    pub(super) fn reduce(&self, reduction: &Reduction) -> Option<Text> {
+        match reduction {
+            Reduction::Address { ipv4, ipv6 } => self.address(*ipv4, *ipv6),
+            Reduction::Pseudonym { ipv6 } => self.pseudonym(*ipv6),
+            Reduction::Path(path) => self.path(path),
+            Reduction::Query(allow) => self.query(allow),
+            Reduction::Host(hosts) => self.host(hosts),
+            Reduction::Referer(referer) => self.referer(referer),
+            Reduction::UserAgent => self.user_agent(),
+            Reduction::Language(allow) => self.language(allow),
+        }
+    }
+
+    #[inline(never)]
+    fn address(&self, ipv4: u8, ipv6: u8) -> Option<Text> {
+        Some(address::text(truncate(self.client?, ipv4, ipv6)))
+    }
+
+    #[inline(never)]
+    fn pseudonym(&self, ipv6: u8) -> Option<Text> {
+        let epoch = self.epoch.as_ref()?;
+        Some(epoch.address("client.address", self.client?, ipv6).written())
+    }
+
+    #[inline(never)]
     fn path(&self, path: &Path) -> Option<Text> {
         match path {
             Path::Depth(depth) => url::path(self.uri.path(), *depth),
@@ -75,6 +94,27 @@ impl<'r> Capture<'r> {
         }
     }
 
+    #[inline(never)]
+    fn query(&self, allow: &[String]) -> Option<Text> {
+        url::query(self.uri.query()?, allow)
+    }
+
+    #[inline(never)]
+    fn host(&self, hosts: &Hosts) -> Option<Text> {
+        hosts.text(self.host?)
+    }
+
+    #[inline(never)]
+    fn user_agent(&self) -> Option<Text> {
+        Text::from_utf8(self.headers.user_agent()?)
+    }
+
+    #[inline(never)]
+    fn language(&self, allow: &Languages) -> Option<Text> {
+        allow.text(self.headers.accept_language()?)
+    }
+
+    #[inline(never)]
     fn referer(&self, referer: &Referer) -> Option<Text> {
         let value = self.headers.referer()?;
         match referer {
@@ -84,9 +124,11 @@ impl<'r> Capture<'r> {
         }
     }
 
-    #[inline(never)]
     pub(super) fn device(&self) -> Option<Device> {
-        classify(self.headers.hints())
+        match &self.headers {
+            Headers::Read(read) => classify(&read.hints),
+            Headers::Unread(map) => classify(&hints(map)),
+        }
     }
 }
 
@@ -115,9 +157,17 @@ static PLATFORM: HeaderName = HeaderName::from_static("sec-ch-ua-platform");
 const FEW: usize = 24;
 
 impl<'r> Headers<'r> {
+    /// Reads few headers, hints and all.
     #[inline]
-    fn of(map: &'r HeaderMap, with_hints: bool) -> Self {
-        if with_hints && map.len() <= FEW { Self::Read(Read::all(map)) } else { Self::Unread(map) }
+    fn read(&mut self) {
+        if let Self::Unread(map) = *self
+            && map.len() <= FEW
+        {
+            *self = Self::Read(Read::default());
+            if let Self::Read(read) = self {
+                read.all(map);
+            }
+        }
     }
 
     fn host(&self) -> Option<&'r [u8]> {
@@ -134,18 +184,6 @@ impl<'r> Headers<'r> {
 
     fn user_agent(&self) -> Option<&'r [u8]> {
         self.either(&USER_AGENT, |read| read.hints.user_agent)
-    }
-
-    fn hints(&self) -> Hints<'r> {
-        match self {
-            Self::Read(read) => read.hints,
-            Self::Unread(map) => Hints {
-                user_agent: first(map, &USER_AGENT),
-                brands: first(map, &BRANDS),
-                mobile: first(map, &MOBILE),
-                platform: first(map, &PLATFORM),
-            },
-        }
     }
 
     #[inline]
@@ -165,16 +203,24 @@ fn first<'r>(map: &'r HeaderMap, name: &HeaderName) -> Option<&'r [u8]> {
     map.get(name).map(HeaderValue::as_bytes)
 }
 
+#[cold]
+fn hints(map: &HeaderMap) -> Hints<'_> {
+    Hints {
+        user_agent: first(map, &USER_AGENT),
+        brands: first(map, &BRANDS),
+        mobile: first(map, &MOBILE),
+        platform: first(map, &PLATFORM),
+    }
+}
+
 impl<'r> Read<'r> {
     #[inline(never)]
-    fn all(map: &'r HeaderMap) -> Self {
-        let mut read = Self::default();
+    fn all(&mut self, map: &'r HeaderMap) {
         for (name, value) in map {
-            if let Some(place) = read.place(name) {
+            if let Some(place) = self.place(name) {
                 place.get_or_insert(value.as_bytes());
             }
         }
-        read
     }
 
     /// Names that `http` has a number for are told without their text.
@@ -297,7 +343,7 @@ pub(super) fn version(version: Version) -> Option<&'static Fixed> {
 }
 
 pub(super) fn announced(headers: &HeaderMap) -> Option<u64> {
-    let digits = headers.get(CONTENT_LENGTH)?.as_bytes().trim_ascii();
+    let digits = first(headers, &CONTENT_LENGTH)?.trim_ascii();
     let number = |number: u64, byte: &u8| {
         let digit = char::from(*byte).to_digit(10)?;
         number.checked_mul(10)?.checked_add(digit.into())
@@ -306,7 +352,7 @@ pub(super) fn announced(headers: &HeaderMap) -> Option<u64> {
 }
 
 pub(super) fn is_grpc(headers: &HeaderMap) -> bool {
-    let kind = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+    let kind = first(headers, &CONTENT_TYPE);
     kind.and_then(|kind| kind.split_at_checked(b"application/grpc".len()))
         .filter(|(start, _)| start.eq_ignore_ascii_case(b"application/grpc"))
         .is_some_and(|(_, rest)| rest.first().is_none_or(|byte| matches!(byte, b'+' | b';' | b' ')))
@@ -402,13 +448,15 @@ mod tests {
     proptest! {
         #[test]
         fn reading_all_headers_agrees_with_looking_names_up(map in requests()) {
-            let read = Headers::Read(Read::all(&map));
-            let unread = Headers::of(&map, false);
+            let (mut read, unread) = (Read::default(), Headers::Unread(&map));
+            read.all(&map);
+            let read = Headers::Read(read);
             prop_assert_eq!(read.host(), unread.host());
             prop_assert_eq!(read.referer(), unread.referer());
             prop_assert_eq!(read.accept_language(), unread.accept_language());
             prop_assert_eq!(read.user_agent(), unread.user_agent());
-            let (read, unread) = (read.hints(), unread.hints());
+            let Headers::Read(Read { hints: read, .. }) = read else { unreachable!() };
+            let unread = hints(&map);
             prop_assert_eq!(read.user_agent, unread.user_agent);
             prop_assert_eq!(read.brands, unread.brands);
             prop_assert_eq!(read.mobile, unread.mobile);
