@@ -347,7 +347,7 @@ impl Found {
         let is_name = name.len() <= LONGEST_NAME && (is_usual || !has_empty());
         (is_name && has_short_labels(name)).then(|| Self {
             len: name.len(),
-            last_label: scan::last(name, is_dot),
+            last_label: last_dot(name),
             reach,
             is_lower: is_usual || !name.iter().any(u8::is_ascii_uppercase),
             has_punycode: !is_usual && has_punycode(name),
@@ -386,6 +386,15 @@ fn is_name(block: &[u8; BLOCK]) -> bool {
     !scan::any(block, |byte| !is_part(byte))
 }
 
+/// How many bytes of a name it begins with.
+fn inside(block: &[u8; BLOCK]) -> usize {
+    let (halves, _) = block.as_chunks::<{ BLOCK / 2 }>();
+    let [first, second] = halves else { return 0 };
+    let is_other = |byte: u8| !is_part(byte);
+    let (before, half) = if scan::any(first, is_other) { (0, first) } else { (BLOCK / 2, second) };
+    before + half.iter().take_while(|byte| PLACE[usize::from(**byte)] <= BETWEEN).count()
+}
+
 /// What begins with a name looks like.
 struct Looks {
     /// How many bytes can belong to a name.
@@ -399,19 +408,21 @@ impl Looks {
         let (mut reach, mut is_unusual) = (0, text.starts_with(b"."));
         let following = text.split_first()?.1.as_chunks::<BLOCK>().0;
         for (block, following) in text.as_chunks::<BLOCK>().0.iter().zip(following) {
+            if is_usual(block, following) {
+                reach += BLOCK;
+                continue;
+            }
             if !is_name(block) {
-                let is_inside = |byte: &&u8| PLACE[usize::from(**byte)] <= BETWEEN;
-                let inside = block.iter().take_while(is_inside).count();
-                reach += inside;
+                reach += inside(block);
                 break;
             }
-            is_unusual |= is_unusual_block(block, following);
+            is_unusual = true;
             reach += BLOCK;
         }
         // Once more up to the end, where a whole block is not left.
         let (last, following) =
             (text.get(reach.checked_sub(BLOCK)?..)?, text.get(reach - BLOCK + 1..)?);
-        is_unusual |= is_unusual_block(last.first_chunk()?, following.first_chunk()?);
+        is_unusual |= !is_usual(last.first_chunk()?, following.first_chunk()?);
         Some(Self { reach, is_usual: !is_unusual })
     }
 
@@ -423,26 +434,44 @@ impl Looks {
     }
 }
 
-/// Whether some byte of a name is a capital or `_`, which lack one bit, or a dot or a hyphen that stands twice.
+/// Whether all are of a name, in lower case, and neither a dot nor a hyphen stands twice.
 #[inline]
 #[expect(clippy::needless_bitwise_bool, reason = "branches would keep it from being vectorized")]
-fn is_unusual_block(block: &[u8; BLOCK], following: &[u8; BLOCK]) -> bool {
-    let pairs = block.iter().zip(following);
-    pairs.fold(false, |any, (&byte, &next)| {
-        any | (byte & 0x20 == 0) | ((byte == next) & ((byte == b'.') | (byte == b'-')))
+fn is_usual(block: &[u8; BLOCK], following: &[u8; BLOCK]) -> bool {
+    !block.iter().zip(following).fold(false, |any, (&byte, &next)| {
+        let is_letter = byte.wrapping_sub(b'a') < 26;
+        // A slash is among them, and is taken for one that stands twice.
+        let is_mark_or_digit = byte.wrapping_sub(b'-') <= b'9' - b'-';
+        let is_mark = byte | 3 == b'/';
+        any | !(is_letter | is_mark_or_digit) | (byte == b'/') | (is_mark & (byte == next))
     })
 }
 
 /// Whether every label has at most 63 bytes: none is cut where the last dot within 64 is taken.
 fn has_short_labels(mut name: &[u8]) -> bool {
     while let Some(reach) = name.get(..=LONGEST_LABEL) {
-        let label = scan::last(reach, is_dot);
+        let label = last_dot(reach);
         name = name.get(label..).filter(|_| label > 0).unwrap_or_default();
         if label == 0 {
             return false;
         }
     }
     true
+}
+
+/// How many bytes of a name there are up to its last dot, that one included.
+fn last_dot(mut name: &[u8]) -> usize {
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
+    while let Some((before, last)) = name.split_last_chunk() {
+        let others = u64::from_le_bytes(*last) ^ ONES * u64::from(b'.');
+        // Of ASCII nothing is borrowed from the next byte.
+        let dots = (ONES << 7) - others & ONES << 7;
+        if dots != 0 {
+            return before.len() + 8 - dots.leading_zeros() as usize / 8;
+        }
+        name = before;
+    }
+    name.iter().rposition(|byte| is_dot(*byte)).map_or(0, |at| at + 1)
 }
 
 #[cold]
@@ -459,8 +488,8 @@ const fn is_dot(byte: u8) -> bool {
 #[expect(clippy::needless_bitwise_bool, reason = "branches would keep it from being vectorized")]
 const fn is_part(byte: u8) -> bool {
     let is_letter = (byte | 0x20).wrapping_sub(b'a') < 26;
-    let is_digit = byte.wrapping_sub(b'0') < 10;
-    is_letter | is_digit | (byte == b'-') | (byte == b'.') | (byte == b'_')
+    let is_mark_or_digit = byte.wrapping_sub(b'-') <= b'9' - b'-';
+    is_letter | is_mark_or_digit & (byte != b'/') | (byte == b'_')
 }
 
 /// Where a byte stands in a name: inside of a label, between two, or nowhere.

@@ -189,7 +189,7 @@ impl Site<'_> {
     fn path(self) -> Text {
         let word = match self.written {
             Some((start, text)) if start.len() + self.rest.len() == text.len() => {
-                word_path(text, LONGEST).filter(|word| word.len() > start.len())
+                word_path(text, start.len(), LONGEST).filter(|word| word.len() > start.len())
             }
             _ => None,
         };
@@ -209,7 +209,7 @@ impl Site<'_> {
 }
 
 fn with_path(mut draft: Draft, rest: &[u8]) -> Text {
-    match word_path(rest, draft.room()) {
+    match word_path(rest, 0, draft.room()) {
         Some("") => draft.push_whole("/"),
         Some(word) => draft.push_whole(word),
         None => draft.push(beginning(rest, path_len(rest))),
@@ -217,12 +217,14 @@ fn with_path(mut draft: Draft, rest: &[u8]) -> Text {
     draft.finish()
 }
 
-/// What stands before a query or a fragment, at most `room` of it, if it is all written as it stands.
-fn word_path(text: &[u8], room: usize) -> Option<&str> {
-    let read = text.get(..room.next_multiple_of(BLOCK)).unwrap_or(text);
+/// What stands before a query or a fragment, at most `room` of it, if it is all written as it stands,
+/// as is known of what begins it.
+fn word_path(text: &[u8], known: usize, room: usize) -> Option<&str> {
+    let rest = text.get(known..)?;
+    let read = rest.get(..room.checked_sub(known)?.next_multiple_of(BLOCK)).unwrap_or(rest);
     let len = scan::first_far(read, ends_word_or_path);
     let is_end = read.get(len).is_none_or(|byte| ends_path(*byte));
-    is_end.then(|| beginning(read, len.min(room)))
+    is_end.then(|| beginning(text, (known + len).min(room)))
 }
 
 /// A `?` and a DEL differ by one bit, a quote and a `#` do.
