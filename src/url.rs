@@ -303,7 +303,7 @@ fn plain_segments(text: &str, depth: u8) -> (usize, u8, Option<&str>) {
     let bytes = text.as_bytes();
     let (mut at, mut left) = (0, depth.saturating_sub(1));
     while at < bytes.len() {
-        if is_clear(bytes, at, is_mark) {
+        if is_plainly_clear(bytes, at) || is_clear(bytes, at, is_mark) {
             at += BLOCK;
             continue;
         }
@@ -324,6 +324,18 @@ fn plain_segments(text: &str, depth: u8) -> (usize, u8, Option<&str>) {
     (text.len(), left, None)
 }
 
+/// Whether a whole block starts here without a mark or a `%`.
+fn is_plainly_clear(bytes: &[u8], at: usize) -> bool {
+    let block = bytes.get(at..).and_then(<[u8]>::first_chunk::<BLOCK>);
+    block.is_some_and(|block| !scan::any(block, is_like_mark))
+}
+
+/// Marks, `%`, and what would need more comparisons to be told from them.
+#[expect(clippy::needless_bitwise_bool, reason = "branches would keep it from being vectorized")]
+const fn is_like_mark(byte: u8) -> bool {
+    (byte | 0x14 == b'?') | (byte | 0x06 == b'\'') | (byte == b'\\')
+}
+
 fn segment(path: &str) -> (&str, Option<&str>) {
     let (kept, mark, rest) = until(path, is_mark);
     match mark {
@@ -338,7 +350,8 @@ fn segment(path: &str) -> (&str, Option<&str>) {
 
 #[allow(clippy::needless_bitwise_bool, reason = "branches would keep it from being vectorized")]
 const fn is_mark(byte: u8) -> bool {
-    is_separator(byte) | (byte == b';') | (byte == b'?') | (byte == b'#')
+    // A slash and a question mark differ by one bit.
+    (byte | 0x10 == b'?') | (byte == b'\\') | (byte == b';') | (byte == b'#')
 }
 
 #[allow(clippy::needless_bitwise_bool, reason = "branches would keep it from being vectorized")]
@@ -424,7 +437,8 @@ fn is_encoded_at(bytes: &[u8], at: usize) -> bool {
 fn is_stop(byte: u8, next: u8, third: u8, ends: impl Fn(u8) -> bool) -> bool {
     let letter = third | 0x20;
     let two = (next == b'2') & ((letter == b'f') | (third == b'3') | (third == b'5'));
-    let three = (next == b'3') & ((letter == b'f') | (letter == b'b'));
+    // Either letter in either case.
+    let three = (next == b'3') & (third | 0x24 == b'f');
     let five = (next == b'5') & (letter == b'c');
     ends(byte) | ((byte == b'%') & (two | three | five))
 }
