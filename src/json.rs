@@ -89,7 +89,7 @@ pub(crate) fn close(line: &mut Vec<u8>) {
 /// Appends `text` as the inside of a JSON string.
 #[cold]
 pub(crate) fn escape(text: &str, buffer: &mut Vec<u8>) {
-    let (large, rest) = text.as_bytes().as_chunks::<128>();
+    let (large, rest) = text.as_bytes().as_chunks::<64>();
     let (small, rest) = rest.as_chunks::<16>();
     large.iter().for_each(|block| escape_block(block, buffer));
     small.iter().for_each(|block| escape_block(block, buffer));
@@ -97,11 +97,11 @@ pub(crate) fn escape(text: &str, buffer: &mut Vec<u8>) {
 }
 
 fn escape_block<const N: usize>(block: &[u8; N], buffer: &mut Vec<u8>) {
-    let (is_plain, has_control) = looked_at(block);
-    match (is_plain, has_control) {
+    match looked_at(block) {
         (true, _) => buffer.extend_from_slice(block),
-        (false, false) => mark(block, buffer),
         (false, true) => escape_each(block, buffer),
+        (false, false) if are_marked(block) => mark_all(block, buffer),
+        (false, false) => mark(block, buffer),
     }
 }
 
@@ -114,9 +114,23 @@ fn looked_at<const N: usize>(block: &[u8; N]) -> (bool, bool) {
     })
 }
 
+/// Whether all need a backslash.
+fn are_marked<const N: usize>(block: &[u8; N]) -> bool {
+    block.iter().fold(0, |most, byte| most.max((byte ^ b'"').min(byte ^ b'\\'))) == 0
+}
+
+/// Puts a backslash before everything.
+fn mark_all<const N: usize>(block: &[u8; N], buffer: &mut Vec<u8>) {
+    let mut marked = [[b'\\'; 2]; N];
+    for (pair, byte) in marked.iter_mut().zip(block) {
+        *pair = [b'\\', *byte];
+    }
+    buffer.extend_from_slice(marked.as_flattened());
+}
+
 /// Puts a backslash before quotes and backslashes; there is one wherever nothing else is put.
 fn mark<const N: usize>(block: &[u8; N], buffer: &mut Vec<u8>) {
-    const { assert!(N <= 128, "with twice as many a byte is a place") };
+    const { assert!(2 * N <= 256, "every place is a byte") };
     let (mut marked, mut last) = ([b'\\'; 256], u8::MAX);
     // Few enough at a time to be done without a loop.
     for few in block.as_chunks::<16>().0 {
