@@ -101,11 +101,6 @@ pub(crate) fn any<const N: usize>(block: &[u8; N], is_stop: impl Fn(u8) -> bool)
     block.iter().fold(false, |any, byte| any | is_stop(*byte))
 }
 
-pub(crate) fn has(text: &[u8], wanted: u8) -> bool {
-    let (blocks, rest) = text.as_chunks::<64>();
-    blocks.iter().any(|block| any(block, |byte| byte == wanted)) || rest.contains(&wanted)
-}
-
 /// How many bytes stand before the first stop.
 pub(crate) fn first(text: &[u8], is_stop: impl Fn(u8) -> bool) -> usize {
     let is_clear = |block: &&[u8; 16]| !any(block, &is_stop);
