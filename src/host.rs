@@ -5,6 +5,8 @@
 //! all. What is not such a name or an IP address is no host. User info never gets past this file.
 #![expect(clippy::indexing_slicing, reason = "a table of 256 is indexed by a byte")]
 
+mod punycode;
+
 use crate::listed::{Listed, Words};
 use crate::text::Text;
 use crate::{percent, scan};
@@ -244,11 +246,13 @@ impl<'a> Name<'a> {
         lower().or_else(|| Self::idn(&decoded))
     }
 
-    /// What IDNA makes of plain ASCII without punycode.
+    /// What IDNA makes of plain ASCII without unusual punycode.
     fn lower(text: &str) -> Option<Self> {
-        let Name { text, last_label, .. } = Name::plain(text)?;
-        let text = Cow::Owned(text.to_ascii_lowercase());
-        Some(Name { text, last_label, is_lower: true })
+        let Found { len, last_label, has_punycode, .. } = Found::whole(text.as_bytes())?;
+        let text = text.get(..len)?;
+        let is_usual = !has_punycode || punycode::is_usual(text.as_bytes());
+        let text = || Cow::Owned(text.to_ascii_lowercase());
+        is_usual.then(|| Name { text: text(), last_label, is_lower: true })
     }
 
     fn idn(text: &[u8]) -> Option<Self> {
@@ -343,20 +347,23 @@ impl Found {
             text.first_chunk().map_or_else(|| Looks::of_end(text), Looks::of)?;
         let name = text.get(..reach)?;
         let name = name.strip_suffix(b".").unwrap_or(name);
-        let has_empty = || name.split(|byte| is_dot(*byte)).any(<[u8]>::is_empty);
-        let is_name = name.len() <= LONGEST_NAME && (is_usual || !has_empty());
+        let unusual = if is_usual { Unusual::default() } else { Unusual::of(name) };
+        let is_name = name.len() <= LONGEST_NAME && !unusual.has_empty;
         (is_name && has_short_labels(name)).then(|| Self {
             len: name.len(),
             last_label: last_dot(name),
             reach,
-            is_lower: is_usual || !name.iter().any(u8::is_ascii_uppercase),
-            has_punycode: !is_usual && has_punycode(name),
+            is_lower: !unusual.has_capital,
+            has_punycode: unusual.has_hyphens && has_punycode(name),
         })
     }
 
     /// The same for punycode, which `raw` has with its trailing dot.
     #[cold]
     fn idn_in<'a>(&self, text: &'a str, raw: &[u8]) -> Option<Name<'a>> {
+        if raw.len() <= LONGEST_IDN && punycode::is_usual(text.get(..self.len)?.as_bytes()) {
+            return self.name_in(text);
+        }
         match idn(raw)? {
             Cow::Borrowed(_) => self.name_in(text),
             // It stands otherwise in the text.
@@ -408,7 +415,7 @@ impl Looks {
         let (mut reach, mut is_unusual) = (0, text.starts_with(b"."));
         let following = text.split_first()?.1.as_chunks::<BLOCK>().0;
         for (block, following) in text.as_chunks::<BLOCK>().0.iter().zip(following) {
-            if is_usual(block, following) {
+            if !is_unusual && is_usual(block, following) {
                 reach += BLOCK;
                 continue;
             }
@@ -422,7 +429,7 @@ impl Looks {
         // Once more up to the end, where a whole block is not left.
         let (last, following) =
             (text.get(reach.checked_sub(BLOCK)?..)?, text.get(reach - BLOCK + 1..)?);
-        is_unusual |= !is_usual(last.first_chunk()?, following.first_chunk()?);
+        is_unusual = is_unusual || !is_usual(last.first_chunk()?, following.first_chunk()?);
         Some(Self { reach, is_usual: !is_unusual })
     }
 
@@ -445,6 +452,52 @@ fn is_usual(block: &[u8; BLOCK], following: &[u8; BLOCK]) -> bool {
         let is_mark = byte | 3 == b'/';
         any | !(is_letter | is_mark_or_digit) | (byte == b'/') | (is_mark & (byte == next))
     })
+}
+
+/// What keeps a name from being usual.
+#[derive(Default)]
+struct Unusual {
+    has_capital: bool,
+    has_empty: bool,
+    has_hyphens: bool,
+}
+
+impl Unusual {
+    fn of(name: &[u8]) -> Self {
+        let has_empty = name.starts_with(b".") || name.ends_with(b".");
+        let mut unusual = Self { has_empty, ..Self::default() };
+        let mut rest = name;
+        while let Some(block) = rest.first_chunk().or_else(|| name.last_chunk()) {
+            unusual.look(block);
+            rest = rest.get(BLOCK..).unwrap_or_default();
+            if rest.is_empty() {
+                return unusual;
+            }
+        }
+        let has_twice = |twice| name.windows(2).any(|pair| pair == twice);
+        Self {
+            has_capital: name.iter().any(u8::is_ascii_uppercase),
+            has_empty: has_empty || has_twice(b".."),
+            has_hyphens: has_twice(b"--"),
+        }
+    }
+
+    /// A block, and the byte behind it.
+    fn look(&mut self, block: &[u8; BLOCK + 1]) {
+        let (Some(bytes), Some(following)) = (block.first_chunk(), block.last_chunk()) else {
+            return;
+        };
+        let is_capital = |byte: u8| byte.wrapping_sub(b'A') < 26;
+        self.has_capital |= scan::any(bytes, is_capital) || scan::any(following, is_capital);
+        self.has_empty |= has_twice(bytes, following, b'.');
+        self.has_hyphens |= has_twice(bytes, following, b'-');
+    }
+}
+
+#[expect(clippy::needless_bitwise_bool, reason = "branches would keep it from being vectorized")]
+fn has_twice(block: &[u8; BLOCK], following: &[u8; BLOCK], wanted: u8) -> bool {
+    let pairs = block.iter().zip(following);
+    pairs.fold(false, |any, (byte, next)| any | ((byte == next) & (*byte == wanted)))
 }
 
 /// Whether every label has at most 63 bytes: none is cut where the last dot within 64 is taken.
