@@ -193,7 +193,7 @@ impl<'a> Leading<'a> {
         let start = str::from_utf8(self.text.get(..self.at + self.found.len)?).ok()?;
         let written = start.get(self.at..)?;
         let raw = || self.text.get(self.at..self.reach);
-        let name = if self.found.has_punycode {
+        let name = if self.found.has_hyphens {
             self.found.idn_in(written, raw()?)?
         } else {
             self.found.name_in(written)?
@@ -230,7 +230,9 @@ impl<'a> Name<'a> {
 
     /// Nearly every name is written as it is compared; only the others pay for decoding and IDNA.
     fn plain(text: &'a str) -> Option<Self> {
-        Found::whole(text.as_bytes()).filter(|found| !found.has_punycode)?.name_in(text)
+        Found::whole(text.as_bytes())
+            .filter(|found| !found.has_punycode(text.as_bytes()))?
+            .name_in(text)
     }
 
     /// It makes no name of plain ASCII that is none.
@@ -248,9 +250,9 @@ impl<'a> Name<'a> {
 
     /// What IDNA makes of plain ASCII without unusual punycode.
     fn lower(text: &str) -> Option<Self> {
-        let Found { len, last_label, has_punycode, .. } = Found::whole(text.as_bytes())?;
+        let Found { len, last_label, has_hyphens, .. } = Found::whole(text.as_bytes())?;
         let text = text.get(..len)?;
-        let is_usual = !has_punycode || punycode::is_usual(text.as_bytes());
+        let is_usual = !has_hyphens || punycode::is_usual(text.as_bytes());
         let text = || Cow::Owned(text.to_ascii_lowercase());
         is_usual.then(|| Name { text: text(), last_label, is_lower: true })
     }
@@ -307,7 +309,8 @@ struct Found {
     last_label: usize,
     reach: usize,
     is_lower: bool,
-    has_punycode: bool,
+    /// Without which it has no punycode.
+    has_hyphens: bool,
 }
 
 impl Found {
@@ -337,8 +340,8 @@ impl Found {
         let len = if at > label { at } else { label.checked_sub(1)? };
         let last_label = if at > label { label } else { last_label };
         let is_lower = seen & UPPER == 0;
-        let has_punycode = seen & X_HYPHEN == X_HYPHEN && has_punycode(text.get(..len)?);
-        Some(Self { len, last_label, reach: at, is_lower, has_punycode })
+        let has_hyphens = seen & X_HYPHEN == X_HYPHEN;
+        Some(Self { len, last_label, reach: at, is_lower, has_hyphens })
     }
 
     /// The same, a block at a time.
@@ -354,14 +357,17 @@ impl Found {
             last_label: last_dot(name),
             reach,
             is_lower: !unusual.has_capital,
-            has_punycode: unusual.has_hyphens && has_punycode(name),
+            has_hyphens: unusual.has_hyphens,
         })
     }
 
     /// The same for punycode, which `raw` has with its trailing dot.
     #[cold]
     fn idn_in<'a>(&self, text: &'a str, raw: &[u8]) -> Option<Name<'a>> {
-        if raw.len() <= LONGEST_IDN && punycode::is_usual(text.get(..self.len)?.as_bytes()) {
+        let is_short = raw.len() <= LONGEST_IDN;
+        if is_short && punycode::is_usual(text.get(..self.len)?.as_bytes())
+            || !self.has_punycode(text.as_bytes())
+        {
             return self.name_in(text);
         }
         match idn(raw)? {
@@ -369,6 +375,11 @@ impl Found {
             // It stands otherwise in the text.
             Cow::Owned(text) => Some(Name { is_lower: false, ..Name::of_ascii(text)? }),
         }
+    }
+
+    /// Whether its text has.
+    fn has_punycode(&self, text: &[u8]) -> bool {
+        self.has_hyphens && has_punycode(text.get(..self.len).unwrap_or_default())
     }
 
     fn name_in<'a>(&self, text: &'a str) -> Option<Name<'a>> {
@@ -488,7 +499,7 @@ impl Unusual {
             return;
         };
         let is_capital = |byte: u8| byte.wrapping_sub(b'A') < 26;
-        self.has_capital |= scan::any(bytes, is_capital) || scan::any(following, is_capital);
+        self.has_capital |= is_capital(block[0]) || scan::any(following, is_capital);
         self.has_empty |= has_twice(bytes, following, b'.');
         self.has_hyphens |= has_twice(bytes, following, b'-');
     }
@@ -717,7 +728,8 @@ mod tests {
         #[test]
         fn a_name_is_found_as_it_is_defined_however_long_it_is(text in name_like()) {
             let all = |found: Found| {
-                (found.len, found.last_label, found.reach, found.is_lower, found.has_punycode)
+                let has_punycode = found.has_punycode(text.as_bytes());
+                (found.len, found.last_label, found.reach, found.is_lower, has_punycode)
             };
             prop_assert_eq!(Found::at_start(text.as_bytes()).map(all), found(&text));
         }

@@ -42,17 +42,20 @@ fn behind_plain(text: &[u8]) -> Option<&[u8]> {
 
 /// What follows a label that goes on here and encodes usual letters, beside so many that are plain.
 fn behind_usual(mut text: &[u8], plain: u64) -> Option<&[u8]> {
-    let mut decoder = Decoder { code: 128, at: 0, bias: 72, len: plain };
+    let (mut decoder, mut before) = (Decoder { code: 128, at: 0, bias: 72, len: plain }, 0);
+    text = decoder.read_first(text)?;
     loop {
-        let before = decoder.at;
-        text = decoder.read(text)?;
         if !is_letter(decoder.code) {
             return None;
         }
         match text.split_first() {
             None => return Some(text),
             Some((b'.', behind)) => return Some(behind),
-            Some(_) => decoder.go_on(before),
+            Some(_) => {
+                decoder.go_on(before);
+                before = decoder.at;
+                text = decoder.read(text)?;
+            }
         }
     }
 }
@@ -71,6 +74,25 @@ const MOST: u64 = 26;
 const MOST_DIGITS: u64 = 6;
 
 impl Decoder {
+    /// With the bias that is known, the weight of each digit is, and the least one that another one follows.
+    #[inline(always)]
+    fn read_first<'a>(&mut self, text: &'a [u8]) -> Option<&'a [u8]> {
+        let known = [(1, 1), (35, 1), (1225, 26), (12_250, 26), (122_500, 26)];
+        for ((weight, least), (at, first)) in known.into_iter().zip(text.iter().enumerate()) {
+            let digit = DIGITS[usize::from(*first)];
+            if digit == NONE {
+                return None;
+            }
+            self.at += digit * weight;
+            if digit < least {
+                self.len += 1;
+                self.code += self.at / self.len;
+                return text.get(at + 1..);
+            }
+        }
+        None
+    }
+
     #[inline]
     fn read<'a>(&mut self, mut text: &'a [u8]) -> Option<&'a [u8]> {
         let (mut weight, mut place) = (1, BASE);
