@@ -10,7 +10,6 @@ mod punycode;
 use crate::listed::{Listed, Words};
 use crate::text::Text;
 use crate::{percent, scan};
-use arrayvec::ArrayVec;
 use idna::AsciiDenyList;
 use std::borrow::Cow;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -240,20 +239,19 @@ impl<'a> Name<'a> {
         if text.is_ascii() && !text.contains('%') {
             Found::whole(text.as_bytes())?;
         }
-        let mut decoded = ArrayVec::<u8, LONGEST_IDN>::new();
-        for byte in percent::decoded(text, b'+') {
-            decoded.try_push(byte).ok()?;
-        }
-        let lower = || Self::lower(str::from_utf8(&decoded).ok()?);
-        lower().or_else(|| Self::idn(&decoded))
+        let mut decoded = [0; LONGEST_IDN];
+        let decoded = percent::decoded_into(&mut decoded, text)?;
+        let lower = || Self::lower(str::from_utf8(decoded).ok()?);
+        lower().or_else(|| Self::idn(decoded))
     }
 
     /// What IDNA makes of plain ASCII without unusual punycode.
     fn lower(text: &str) -> Option<Self> {
-        let Found { len, last_label, has_hyphens, .. } = Found::whole(text.as_bytes())?;
+        let Found { len, last_label, has_hyphens, is_lower, .. } = Found::whole(text.as_bytes())?;
         let text = text.get(..len)?;
         let is_usual = !has_hyphens || punycode::is_usual(text.as_bytes());
-        let text = || Cow::Owned(text.to_ascii_lowercase());
+        let lower = || if is_lower { text.to_owned() } else { text.to_ascii_lowercase() };
+        let text = || Cow::Owned(lower());
         is_usual.then(|| Name { text: text(), last_label, is_lower: true })
     }
 
