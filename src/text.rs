@@ -297,8 +297,7 @@ impl Line {
     fn push_others(&mut self, raw: &str, at: usize) -> usize {
         if let Err(code) = width(raw, at) {
             self.is_word = false;
-            self.push_code(code);
-            return char::from_u32(code).map_or(1, char::len_utf8);
+            return self.push_run(code, raw.get(at..).unwrap_or_default());
         }
         let mut safe = Safe { end: at, chars: 0, has_quote: false };
         safe.take(raw, self.room);
@@ -309,6 +308,34 @@ impl Line {
         safe.end - at
     }
 
+    /// The character that `raw` begins with as often as it stands there.
+    fn push_run(&mut self, code: u32, raw: &str) -> usize {
+        let Some(char) = char::from_u32(code) else { return raw.len() };
+        let (escape, len) = escape(code);
+        let mut bytes = [0; 4];
+        match *char.encode_utf8(&mut bytes).as_bytes() {
+            [one, two] => self.put_each([one, two], raw, escape, len),
+            [one, two, three] => self.put_each([one, two, three], raw, escape, len),
+            _ => self.put_each(bytes, raw, escape, len),
+        }
+    }
+
+    #[inline]
+    fn put_each<const N: usize>(
+        &mut self,
+        char: [u8; N],
+        raw: &str,
+        escape: [u8; 16],
+        len: usize,
+    ) -> usize {
+        let chars = raw.as_bytes().as_chunks::<N>().0.iter();
+        let run = chars.take(self.room / len + 1).take_while(|next| **next == char).count();
+        for _ in 0..run {
+            self.put(escape, len);
+        }
+        run * N
+    }
+
     #[inline]
     fn push_pair(&mut self, letter: u8) {
         self.put(std::array::from_fn(|at| if at == 0 { b'\\' } else { letter }), 2);
@@ -316,11 +343,8 @@ impl Line {
 
     #[inline]
     fn push_code(&mut self, code: u32) {
-        let digits = (code | 1).ilog2() / 4 + 1;
-        let behind = u64::from(b'}') << (64 - 8 * (digits + 1));
-        let digits_behind = hex(code) << (64 - 8 * digits) | behind;
-        let start = u128::from(u32::from_be_bytes(*b"\0\\u{")) << 104;
-        self.put((start | u128::from(digits_behind) << 40).to_be_bytes(), digits as usize + 4);
+        let (escape, len) = escape(code);
+        self.put(escape, len);
     }
 
     /// The first `len` bytes whole, or nothing and nothing after it.
@@ -337,6 +361,15 @@ impl Line {
         }
         self.room = room;
     }
+}
+
+/// `\u{…}`, and how long it is.
+fn escape(code: u32) -> ([u8; 16], usize) {
+    let digits = (code | 1).ilog2() / 4 + 1;
+    let behind = u64::from(b'}') << (64 - 8 * (digits + 1));
+    let digits_behind = hex(code) << (64 - 8 * digits) | behind;
+    let start = u128::from(u32::from_be_bytes(*b"\0\\u{")) << 104;
+    ((start | u128::from(digits_behind) << 40).to_be_bytes(), digits as usize + 4)
 }
 
 /// The six hexadecimal digits of a character's code, the last in the lowest byte.
@@ -396,6 +429,9 @@ struct Safe {
 impl Safe {
     /// As many more as follow, at most `room` in all.
     fn take(&mut self, raw: &str, room: usize) {
+        if width(raw, self.end).is_err() {
+            return;
+        }
         self.take_blocks::<64>(raw, room);
         self.take_blocks::<16>(raw, room);
         if self.chars > 0 {
