@@ -297,7 +297,7 @@ impl Line {
     fn push_others(&mut self, raw: &str, at: usize) -> usize {
         if let Err(code) = width(raw, at) {
             self.is_word = false;
-            return self.push_run(code, raw.get(at..).unwrap_or_default());
+            return self.push_run(code, raw.as_bytes().get(at..).unwrap_or_default());
         }
         let mut safe = Safe { end: at, chars: 0, has_quote: false };
         safe.take(raw, self.room);
@@ -309,31 +309,28 @@ impl Line {
     }
 
     /// The character that `raw` begins with as often as it stands there.
-    fn push_run(&mut self, code: u32, raw: &str) -> usize {
-        let Some(char) = char::from_u32(code) else { return raw.len() };
+    #[inline]
+    fn push_run(&mut self, code: u32, raw: &[u8]) -> usize {
         let (escape, len) = escape(code);
-        let mut bytes = [0; 4];
-        match *char.encode_utf8(&mut bytes).as_bytes() {
-            [one, two] => self.put_each([one, two], raw, escape, len),
-            [one, two, three] => self.put_each([one, two, three], raw, escape, len),
-            _ => self.put_each(bytes, raw, escape, len),
+        match raw.first() {
+            Some(..0xe0) => self.put_each::<2>(raw, escape, len),
+            Some(..0xf0) => self.put_each::<3>(raw, escape, len),
+            _ => self.put_each::<4>(raw, escape, len),
         }
     }
 
     #[inline]
-    fn put_each<const N: usize>(
-        &mut self,
-        char: [u8; N],
-        raw: &str,
-        escape: [u8; 16],
-        len: usize,
-    ) -> usize {
-        let chars = raw.as_bytes().as_chunks::<N>().0.iter();
-        let run = chars.take(self.room / len + 1).take_while(|next| **next == char).count();
-        for _ in 0..run {
+    fn put_each<const N: usize>(&mut self, raw: &[u8], escape: [u8; 16], len: usize) -> usize {
+        let Some((first, mut rest)) = raw.split_first_chunk::<N>() else { return raw.len() };
+        self.put(escape, len);
+        while self.room >= len
+            && let Some((next, behind)) = rest.split_first_chunk()
+            && next == first
+        {
             self.put(escape, len);
+            rest = behind;
         }
-        run * N
+        raw.len() - rest.len()
     }
 
     #[inline]
