@@ -525,9 +525,9 @@ fn has_short_labels(mut name: &[u8]) -> bool {
 fn last_dot(mut name: &[u8]) -> usize {
     const ONES: u64 = u64::from_le_bytes([1; 8]);
     while let Some((before, last)) = name.split_last_chunk() {
-        let others = u64::from_le_bytes(*last) ^ ONES * u64::from(b'.');
+        let others = u64::from_le_bytes(*last) ^ (ONES * u64::from(b'.'));
         // Of ASCII nothing is borrowed from the next byte.
-        let dots = (ONES << 7) - others & ONES << 7;
+        let dots = ((ONES << 7) - others) & (ONES << 7);
         if dots != 0 {
             return before.len() + 8 - dots.leading_zeros() as usize / 8;
         }

@@ -91,8 +91,12 @@ pub(crate) fn close(line: &mut Vec<u8>) {
 pub(crate) fn escape(text: &str, buffer: &mut Vec<u8>) {
     let (large, rest) = text.as_bytes().as_chunks::<64>();
     let (small, rest) = rest.as_chunks::<16>();
-    large.iter().for_each(|block| escape_block(block, buffer));
-    small.iter().for_each(|block| escape_block(block, buffer));
+    for block in large {
+        escape_block(block, buffer);
+    }
+    for block in small {
+        escape_block(block, buffer);
+    }
     escape_each(rest, buffer);
 }
 

@@ -452,7 +452,7 @@ impl Safe {
             if self.has_quote && scan::any(block, needs_look) {
                 break;
             }
-            if !self.has_quote && scan::any(block, |byte| needs_look(byte) | (byte == b'"')) {
+            if !self.has_quote && scan::any(block, needs_look_or_is_quote) {
                 self.has_quote = scan::any(block, |byte| byte == b'"');
                 if !self.has_quote || scan::any(block, needs_look) {
                     break;
@@ -496,6 +496,11 @@ fn end_of(block: &[u8], mut chars: usize) -> usize {
 /// Whether it stands in the middle of a character or at its end.
 const fn is_inner(byte: u8) -> bool {
     byte.cast_signed() < -0x40
+}
+
+#[expect(clippy::needless_bitwise_bool, reason = "without branches it becomes vector code")]
+const fn needs_look_or_is_quote(byte: u8) -> bool {
+    needs_look(byte) | (byte == b'"')
 }
 
 /// Whether it is unsafe, or begins characters of which some are; see [`SAFE`].

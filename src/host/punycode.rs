@@ -75,7 +75,7 @@ const MOST_DIGITS: u64 = 6;
 
 impl Decoder {
     /// With the bias that is known, the weight of each digit is, and the least one that another one follows.
-    #[inline(always)]
+    #[inline]
     fn read_first<'a>(&mut self, text: &'a [u8]) -> Option<&'a [u8]> {
         let known = [(1, 1), (35, 1), (1225, 26), (12_250, 26), (122_500, 26)];
         for ((weight, least), (at, first)) in known.into_iter().zip(text.iter().enumerate()) {
@@ -115,7 +115,7 @@ impl Decoder {
         None
     }
 
-    fn go_on(&mut self, before: u64) {
+    const fn go_on(&mut self, before: u64) {
         self.bias = adapted(self.at - before, self.len, before == 0);
         self.at = self.at % self.len + 1;
     }
@@ -139,7 +139,7 @@ static DIGITS: [u64; 256] = {
 };
 
 /// RFC 3492 §6.1.
-fn adapted(delta: u64, len: u64, is_first: bool) -> u64 {
+const fn adapted(delta: u64, len: u64, is_first: bool) -> u64 {
     let mut delta = if is_first { delta / 700 } else { delta / 2 };
     delta += delta / len;
     let mut bias = 0;
