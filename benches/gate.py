@@ -84,13 +84,20 @@ KNOWN = [
     (
         "P7 8 KiB of path or referrer: extra instructions",
         """
-        path_depth_quotes path_depth_letters_beyond_ascii path_depth_bidi_marks path_keep_quotes
-        path_keep_letters_beyond_ascii path_keep_bidi_marks referrer_origin_long_labels referrer_origin_punycode
-        referrer_origin_one_encoded_host referrer_path_fewer_labels referrer_path_long_labels
-        referrer_path_punycode referrer_path_one_encoded_host
+        path_depth_bidi_marks path_depth_changing_bidi_marks path_depth_quotes_and_letters
+        path_depth_quotes_and_encoded_signs path_depth_quotes_and_letters_beyond_ascii
+        path_depth_kana path_depth_emoji path_keep_letters_beyond_ascii path_keep_bidi_marks
+        path_keep_changing_bidi_marks path_keep_quotes_and_letters
+        path_keep_quotes_and_encoded_signs path_keep_quotes_and_letters_beyond_ascii
+        path_keep_backslashes path_keep_kana path_keep_emoji referrer_origin_punycode
+        referrer_origin_longer_punycode referrer_origin_unusual_punycode
+        referrer_origin_punycode_of_other_marks referrer_origin_encoded_host_and_path
+        referrer_origin_one_encoded_host referrer_path_punycode referrer_path_longer_punycode
+        referrer_path_unusual_punycode referrer_path_punycode_of_other_marks
+        referrer_path_encoded_host_and_path referrer_path_one_encoded_host
         """.split(),
-        15500,
-        "hosts in punycode or of many marks are decoded; quotes, marks of direction, letters beyond ASCII are looked at one by one",
+        33000,
+        "hosts in punycode or of many marks are decoded, some by IDNA; marks of direction, kana and emoji are looked at one by one",
     ),
 ]
 

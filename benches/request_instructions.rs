@@ -87,16 +87,20 @@ hostile!(forwarded, hostile::FORWARDED,
 hostile!(single, hostile::SINGLE, garbage digits spaces padded_address);
 hostile!(path_depth, hostile::PATHS,
     segments letters slashes encoded encoded_slashes encoded_often encoded_signs encoded_percents quotes
-    semicolons letters_beyond_ascii bidi_marks);
+    semicolons letters_beyond_ascii bidi_marks changing_bidi_marks quotes_and_letters
+    quotes_and_encoded_signs quotes_and_letters_beyond_ascii backslashes kana emoji);
 hostile!(path_keep, hostile::PATHS,
     segments letters slashes encoded encoded_slashes encoded_often encoded_signs encoded_percents quotes
-    semicolons letters_beyond_ascii bidi_marks);
+    semicolons letters_beyond_ascii bidi_marks changing_bidi_marks quotes_and_letters
+    quotes_and_encoded_signs quotes_and_letters_beyond_ascii backslashes kana emoji);
 hostile!(referrer_origin, hostile::REFERRERS,
     path encoded_path path_of_bidi_marks user users host labels fewer_labels long_labels punycode
+    capital_labels longer_punycode unusual_punycode punycode_of_other_marks encoded_host_and_path
     one_encoded_host encoded_host host_beyond_ascii short_host_beyond_ascii colons brackets digits slashes
     backslashes spaces letters letters_beyond_ascii);
 hostile!(referrer_path, hostile::REFERRERS,
     path encoded_path path_of_bidi_marks user users host labels fewer_labels long_labels punycode
+    capital_labels longer_punycode unusual_punycode punycode_of_other_marks encoded_host_and_path
     one_encoded_host encoded_host host_beyond_ascii short_host_beyond_ascii colons brackets digits slashes
     backslashes spaces letters letters_beyond_ascii);
 

@@ -5,11 +5,12 @@
 //! all. What is not such a name or an IP address is no host. User info never gets past this file.
 #![expect(clippy::indexing_slicing, reason = "a table of 256 is indexed by a byte")]
 
+mod punycode;
+
 use crate::fixed::Fixed;
 use crate::listed::{Listed, Words};
 use crate::text::Text;
 use crate::{percent, scan};
-use arrayvec::ArrayVec;
 use idna::AsciiDenyList;
 use std::borrow::Cow;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -197,7 +198,7 @@ impl<'a> Leading<'a> {
         let start = str::from_utf8(self.text.get(..self.at + self.found.len)?).ok()?;
         let written = start.get(self.at..)?;
         let raw = || self.text.get(self.at..self.reach);
-        let name = if self.found.has_punycode {
+        let name = if self.found.has_hyphens {
             self.found.idn_in(written, raw()?)?
         } else {
             self.found.name_in(written)?
@@ -234,7 +235,9 @@ impl<'a> Name<'a> {
 
     /// Nearly every name is written as it is compared; only the others pay for decoding and IDNA.
     fn plain(text: &'a str) -> Option<Self> {
-        Found::whole(text.as_bytes()).filter(|found| !found.has_punycode)?.name_in(text)
+        Found::whole(text.as_bytes())
+            .filter(|found| !found.has_punycode(text.as_bytes()))?
+            .name_in(text)
     }
 
     /// It makes no name of plain ASCII that is none.
@@ -242,19 +245,20 @@ impl<'a> Name<'a> {
         if text.is_ascii() && !text.contains('%') {
             Found::whole(text.as_bytes())?;
         }
-        let mut decoded = ArrayVec::<u8, LONGEST_IDN>::new();
-        for byte in percent::decoded(text, b'+') {
-            decoded.try_push(byte).ok()?;
-        }
-        let lower = || Self::lower(str::from_utf8(&decoded).ok()?);
-        lower().or_else(|| Self::idn(&decoded))
+        let mut decoded = [0; LONGEST_IDN];
+        let decoded = percent::decoded_into(&mut decoded, text)?;
+        let lower = || Self::lower(str::from_utf8(decoded).ok()?);
+        lower().or_else(|| Self::idn(decoded))
     }
 
-    /// What IDNA makes of plain ASCII without punycode.
+    /// What IDNA makes of plain ASCII without unusual punycode.
     fn lower(text: &str) -> Option<Self> {
-        let Name { text, last_label, .. } = Name::plain(text)?;
-        let text = Cow::Owned(text.to_ascii_lowercase());
-        Some(Name { text, last_label, is_lower: true })
+        let Found { len, last_label, has_hyphens, is_lower, .. } = Found::whole(text.as_bytes())?;
+        let text = text.get(..len)?;
+        let is_usual = !has_hyphens || punycode::is_usual(text.as_bytes());
+        let lower = || if is_lower { text.to_owned() } else { text.to_ascii_lowercase() };
+        let text = || Cow::Owned(lower());
+        is_usual.then(|| Name { text: text(), last_label, is_lower: true })
     }
 
     fn idn(text: &[u8]) -> Option<Self> {
@@ -309,7 +313,8 @@ struct Found {
     last_label: usize,
     reach: usize,
     is_lower: bool,
-    has_punycode: bool,
+    /// Without which it has no punycode.
+    has_hyphens: bool,
 }
 
 impl Found {
@@ -339,8 +344,8 @@ impl Found {
         let len = if at > label { at } else { label.checked_sub(1)? };
         let last_label = if at > label { label } else { last_label };
         let is_lower = seen & UPPER == 0;
-        let has_punycode = seen & X_HYPHEN == X_HYPHEN && has_punycode(text.get(..len)?);
-        Some(Self { len, last_label, reach: at, is_lower, has_punycode })
+        let has_hyphens = seen & X_HYPHEN == X_HYPHEN;
+        Some(Self { len, last_label, reach: at, is_lower, has_hyphens })
     }
 
     /// The same, a block at a time.
@@ -349,25 +354,36 @@ impl Found {
             text.first_chunk().map_or_else(|| Looks::of_end(text), Looks::of)?;
         let name = text.get(..reach)?;
         let name = name.strip_suffix(b".").unwrap_or(name);
-        let has_empty = || name.split(|byte| is_dot(*byte)).any(<[u8]>::is_empty);
-        let is_name = name.len() <= LONGEST_NAME && (is_usual || !has_empty());
+        let unusual = if is_usual { Unusual::default() } else { Unusual::of(name) };
+        let is_name = name.len() <= LONGEST_NAME && !unusual.has_empty;
         (is_name && has_short_labels(name)).then(|| Self {
             len: name.len(),
-            last_label: scan::last(name, is_dot),
+            last_label: last_dot(name),
             reach,
-            is_lower: is_usual || !name.iter().any(u8::is_ascii_uppercase),
-            has_punycode: !is_usual && has_punycode(name),
+            is_lower: !unusual.has_capital,
+            has_hyphens: unusual.has_hyphens,
         })
     }
 
     /// The same for punycode, which `raw` has with its trailing dot.
     #[cold]
     fn idn_in<'a>(&self, text: &'a str, raw: &[u8]) -> Option<Name<'a>> {
+        let is_short = raw.len() <= LONGEST_IDN;
+        if is_short && punycode::is_usual(text.get(..self.len)?.as_bytes())
+            || !self.has_punycode(text.as_bytes())
+        {
+            return self.name_in(text);
+        }
         match idn(raw)? {
             Cow::Borrowed(_) => self.name_in(text),
             // It stands otherwise in the text.
             Cow::Owned(text) => Some(Name { is_lower: false, ..Name::of_ascii(text)? }),
         }
+    }
+
+    /// Whether its text has.
+    fn has_punycode(&self, text: &[u8]) -> bool {
+        self.has_hyphens && has_punycode(text.get(..self.len).unwrap_or_default())
     }
 
     fn name_in<'a>(&self, text: &'a str) -> Option<Name<'a>> {
@@ -392,6 +408,15 @@ fn is_name(block: &[u8; BLOCK]) -> bool {
     !scan::any(block, |byte| !is_part(byte))
 }
 
+/// How many bytes of a name it begins with.
+fn inside(block: &[u8; BLOCK]) -> usize {
+    let (halves, _) = block.as_chunks::<{ BLOCK / 2 }>();
+    let [first, second] = halves else { return 0 };
+    let is_other = |byte: u8| !is_part(byte);
+    let (before, half) = if scan::any(first, is_other) { (0, first) } else { (BLOCK / 2, second) };
+    before + half.iter().take_while(|byte| PLACE[usize::from(**byte)] <= BETWEEN).count()
+}
+
 /// What begins with a name looks like.
 struct Looks {
     /// How many bytes can belong to a name.
@@ -405,19 +430,21 @@ impl Looks {
         let (mut reach, mut is_unusual) = (0, text.starts_with(b"."));
         let following = text.split_first()?.1.as_chunks::<BLOCK>().0;
         for (block, following) in text.as_chunks::<BLOCK>().0.iter().zip(following) {
+            if !is_unusual && is_usual(block, following) {
+                reach += BLOCK;
+                continue;
+            }
             if !is_name(block) {
-                let is_inside = |byte: &&u8| PLACE[usize::from(**byte)] <= BETWEEN;
-                let inside = block.iter().take_while(is_inside).count();
-                reach += inside;
+                reach += inside(block);
                 break;
             }
-            is_unusual |= is_unusual_block(block, following);
+            is_unusual = true;
             reach += BLOCK;
         }
         // Once more up to the end, where a whole block is not left.
         let (last, following) =
             (text.get(reach.checked_sub(BLOCK)?..)?, text.get(reach - BLOCK + 1..)?);
-        is_unusual |= is_unusual_block(last.first_chunk()?, following.first_chunk()?);
+        is_unusual = is_unusual || !is_usual(last.first_chunk()?, following.first_chunk()?);
         Some(Self { reach, is_usual: !is_unusual })
     }
 
@@ -429,26 +456,90 @@ impl Looks {
     }
 }
 
-/// Whether some byte of a name is a capital or `_`, which lack one bit, or a dot or a hyphen that stands twice.
+/// Whether all are of a name, in lower case, and neither a dot nor a hyphen stands twice.
 #[inline]
 #[expect(clippy::needless_bitwise_bool, reason = "branches would keep it from being vectorized")]
-fn is_unusual_block(block: &[u8; BLOCK], following: &[u8; BLOCK]) -> bool {
-    let pairs = block.iter().zip(following);
-    pairs.fold(false, |any, (&byte, &next)| {
-        any | (byte & 0x20 == 0) | ((byte == next) & ((byte == b'.') | (byte == b'-')))
+fn is_usual(block: &[u8; BLOCK], following: &[u8; BLOCK]) -> bool {
+    !block.iter().zip(following).fold(false, |any, (&byte, &next)| {
+        let is_letter = byte.wrapping_sub(b'a') < 26;
+        // A slash is among them, and is taken for one that stands twice.
+        let is_mark_or_digit = byte.wrapping_sub(b'-') <= b'9' - b'-';
+        let is_mark = byte | 3 == b'/';
+        any | !(is_letter | is_mark_or_digit) | (byte == b'/') | (is_mark & (byte == next))
     })
+}
+
+/// What keeps a name from being usual.
+#[derive(Default)]
+struct Unusual {
+    has_capital: bool,
+    has_empty: bool,
+    has_hyphens: bool,
+}
+
+impl Unusual {
+    fn of(name: &[u8]) -> Self {
+        let has_empty = name.starts_with(b".") || name.ends_with(b".");
+        let mut unusual = Self { has_empty, ..Self::default() };
+        let mut rest = name;
+        while let Some(block) = rest.first_chunk().or_else(|| name.last_chunk()) {
+            unusual.look(block);
+            rest = rest.get(BLOCK..).unwrap_or_default();
+            if rest.is_empty() {
+                return unusual;
+            }
+        }
+        let has_twice = |twice| name.windows(2).any(|pair| pair == twice);
+        Self {
+            has_capital: name.iter().any(u8::is_ascii_uppercase),
+            has_empty: has_empty || has_twice(b".."),
+            has_hyphens: has_twice(b"--"),
+        }
+    }
+
+    /// A block, and the byte behind it.
+    fn look(&mut self, block: &[u8; BLOCK + 1]) {
+        let (Some(bytes), Some(following)) = (block.first_chunk(), block.last_chunk()) else {
+            return;
+        };
+        let is_capital = |byte: u8| byte.wrapping_sub(b'A') < 26;
+        self.has_capital |= is_capital(block[0]) || scan::any(following, is_capital);
+        self.has_empty |= has_twice(bytes, following, b'.');
+        self.has_hyphens |= has_twice(bytes, following, b'-');
+    }
+}
+
+#[expect(clippy::needless_bitwise_bool, reason = "branches would keep it from being vectorized")]
+fn has_twice(block: &[u8; BLOCK], following: &[u8; BLOCK], wanted: u8) -> bool {
+    let pairs = block.iter().zip(following);
+    pairs.fold(false, |any, (byte, next)| any | ((byte == next) & (*byte == wanted)))
 }
 
 /// Whether every label has at most 63 bytes: none is cut where the last dot within 64 is taken.
 fn has_short_labels(mut name: &[u8]) -> bool {
     while let Some(reach) = name.get(..=LONGEST_LABEL) {
-        let label = scan::last(reach, is_dot);
+        let label = last_dot(reach);
         name = name.get(label..).filter(|_| label > 0).unwrap_or_default();
         if label == 0 {
             return false;
         }
     }
     true
+}
+
+/// How many bytes of a name there are up to its last dot, that one included.
+fn last_dot(mut name: &[u8]) -> usize {
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
+    while let Some((before, last)) = name.split_last_chunk() {
+        let others = u64::from_le_bytes(*last) ^ (ONES * u64::from(b'.'));
+        // Of ASCII nothing is borrowed from the next byte.
+        let dots = ((ONES << 7) - others) & (ONES << 7);
+        if dots != 0 {
+            return before.len() + 8 - dots.leading_zeros() as usize / 8;
+        }
+        name = before;
+    }
+    name.iter().rposition(|byte| is_dot(*byte)).map_or(0, |at| at + 1)
 }
 
 #[cold]
@@ -465,8 +556,8 @@ const fn is_dot(byte: u8) -> bool {
 #[expect(clippy::needless_bitwise_bool, reason = "branches would keep it from being vectorized")]
 const fn is_part(byte: u8) -> bool {
     let is_letter = (byte | 0x20).wrapping_sub(b'a') < 26;
-    let is_digit = byte.wrapping_sub(b'0') < 10;
-    is_letter | is_digit | (byte == b'-') | (byte == b'.') | (byte == b'_')
+    let is_mark_or_digit = byte.wrapping_sub(b'-') <= b'9' - b'-';
+    is_letter | is_mark_or_digit & (byte != b'/') | (byte == b'_')
 }
 
 /// Where a byte stands in a name: inside of a label, between two, or nowhere.
@@ -641,7 +732,8 @@ mod tests {
         #[test]
         fn a_name_is_found_as_it_is_defined_however_long_it_is(text in name_like()) {
             let all = |found: Found| {
-                (found.len, found.last_label, found.reach, found.is_lower, found.has_punycode)
+                let has_punycode = found.has_punycode(text.as_bytes());
+                (found.len, found.last_label, found.reach, found.is_lower, has_punycode)
             };
             prop_assert_eq!(Found::at_start(text.as_bytes()).map(all), found(&text));
         }

@@ -4,6 +4,8 @@
 //! same value. Text is expected to be safe already; quotes, backslashes and control characters are escaped
 //! all the same. No heap allocation once the buffer has grown.
 
+#![expect(clippy::indexing_slicing, reason = "a table of 256 is indexed by a byte")]
+
 use std::io::Write as _;
 
 use arrayvec::ArrayVec;
@@ -83,40 +85,68 @@ pub(crate) fn close(line: &mut Vec<u8>) {
 /// Appends `text` as the inside of a JSON string.
 #[cold]
 pub(crate) fn escape(text: &str, buffer: &mut Vec<u8>) {
-    let (blocks, rest) = text.as_bytes().as_chunks::<16>();
-    for block in blocks {
-        let (is_plain, has_control) = looked_at(block);
-        match (is_plain, has_control) {
-            (true, _) => buffer.extend_from_slice(block),
-            (false, false) => mark(block, buffer),
-            (false, true) => escape_each(block, buffer),
-        }
+    let (large, rest) = text.as_bytes().as_chunks::<64>();
+    let (small, rest) = rest.as_chunks::<16>();
+    for block in large {
+        escape_block(block, buffer);
+    }
+    for block in small {
+        escape_block(block, buffer);
     }
     escape_each(rest, buffer);
 }
 
+fn escape_block<const N: usize>(block: &[u8; N], buffer: &mut Vec<u8>) {
+    match looked_at(block) {
+        (true, _) => buffer.extend_from_slice(block),
+        (false, true) => escape_each(block, buffer),
+        (false, false) if are_marked(block) => mark_all(block, buffer),
+        (false, false) => mark(block, buffer),
+    }
+}
+
 /// Whether nothing in it needs an escape, and whether a control character does.
 #[expect(clippy::needless_bitwise_bool, reason = "without branches it becomes vector code")]
-fn looked_at(block: &[u8; 16]) -> (bool, bool) {
+fn looked_at<const N: usize>(block: &[u8; N]) -> (bool, bool) {
     block.iter().fold((true, false), |(plain, control), &byte| {
         let is_control = byte < 0x20;
         (plain & !(is_control | (byte == b'"') | (byte == b'\\')), control | is_control)
     })
 }
 
-/// Puts a backslash before quotes and backslashes; there is one wherever nothing else is put.
-fn mark(block: &[u8; 16], buffer: &mut Vec<u8>) {
-    let (mut marked, mut len) = ([b'\\'; 64], 0);
-    for &byte in block {
-        len += usize::from(byte == b'"') | usize::from(byte == b'\\');
-        // The mask shows the compiler that this is inside.
-        if let Some(place) = marked.get_mut(len & 63) {
-            *place = byte;
-        }
-        len += 1;
-    }
-    buffer.extend_from_slice(marked.get(..len).unwrap_or_default());
+/// Whether all need a backslash.
+fn are_marked<const N: usize>(block: &[u8; N]) -> bool {
+    block.iter().fold(0, |most, byte| most.max((byte ^ b'"').min(byte ^ b'\\'))) == 0
 }
+
+/// Puts a backslash before everything.
+fn mark_all<const N: usize>(block: &[u8; N], buffer: &mut Vec<u8>) {
+    let mut marked = [[b'\\'; 2]; N];
+    for (pair, byte) in marked.iter_mut().zip(block) {
+        *pair = [b'\\', *byte];
+    }
+    buffer.extend_from_slice(marked.as_flattened());
+}
+
+/// Puts a backslash before quotes and backslashes; there is one wherever nothing else is put.
+fn mark<const N: usize>(block: &[u8; N], buffer: &mut Vec<u8>) {
+    const { assert!(2 * N <= 256, "every place is a byte") };
+    let (mut marked, mut last) = ([b'\\'; 256], u8::MAX);
+    // Few enough at a time to be done without a loop.
+    for few in block.as_chunks::<16>().0 {
+        for &byte in few {
+            last = last.wrapping_add(WIDTH[usize::from(byte)]);
+            marked[usize::from(last)] = byte;
+        }
+    }
+    buffer.extend_from_slice(marked.get(..=usize::from(last)).unwrap_or_default());
+}
+
+static WIDTH: [u8; 256] = {
+    let mut widths = [1; 256];
+    (widths[b'"' as usize], widths[b'\\' as usize]) = (2, 2);
+    widths
+};
 
 fn escape_each(bytes: &[u8], buffer: &mut Vec<u8>) {
     for &byte in bytes {

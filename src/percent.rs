@@ -19,6 +19,49 @@ pub(crate) fn decoded(text: &str, plus: u8) -> impl Iterator<Item = u8> {
     })
 }
 
+/// The bytes that `text` stands for, if there is room for them; a `+` stands for itself.
+pub(crate) fn decoded_into<'a>(room: &'a mut [u8], text: &str) -> Option<&'a [u8]> {
+    let (mut rest, mut len) = (text.as_bytes(), 0);
+    loop {
+        let count = triplets(rest, room.get_mut(len..)?);
+        rest = rest.get(3 * count..)?;
+        len += count;
+        let Some((first, behind)) = rest.split_first() else { return room.get(..len) };
+        *room.get_mut(len)? = *first;
+        (rest, len) = (behind, len + 1);
+    }
+}
+
+/// How many encoded bytes `text` begins with, for which there is room.
+fn triplets(text: &[u8], room: &mut [u8]) -> usize {
+    let mut count = 0;
+    for ([percent, high, low], place) in text.as_chunks().0.iter().zip(room) {
+        let byte = HIGH[usize::from(*high)] | LOW[usize::from(*low)];
+        let Ok(byte) = u8::try_from(byte) else { break };
+        if *percent != b'%' {
+            break;
+        }
+        *place = byte;
+        count += 1;
+    }
+    count
+}
+
+/// What a digit stands for in its place, or more than a byte.
+static HIGH: [u16; 256] = digits(4);
+static LOW: [u16; 256] = digits(0);
+
+const fn digits(shift: u8) -> [u16; 256] {
+    let (mut digits, mut byte) = ([0x100; 256], 0);
+    while byte < 256 {
+        if NIBBLES[byte] < 16 {
+            digits[byte] = (NIBBLES[byte] as u16) << shift;
+        }
+        byte += 1;
+    }
+    digits
+}
+
 /// The byte that two leading hexadecimal digits stand for.
 pub(crate) fn pair(digits: &[u8]) -> Option<u8> {
     match digits {
@@ -37,7 +80,7 @@ fn nibble(digit: u8) -> Option<u8> {
     (nibble < 16).then_some(nibble)
 }
 
-static NIBBLES: [u8; 256] = {
+const NIBBLES: [u8; 256] = {
     let (mut nibbles, mut nibble) = ([u8::MAX; 256], 0);
     while nibble < 16 {
         let digit = digit(nibble);
@@ -67,6 +110,18 @@ mod tests {
         assert_eq!(read("%2541"), b"%41");
         assert_eq!(read("%2B"), b"+");
         assert_eq!(read("%+1%é"), "% 1%é".as_bytes());
+    }
+
+    #[test]
+    fn what_is_decoded_at_once_is_what_is_decoded_byte_by_byte() {
+        for text in ["", "a", "%", "%4", "%41", "%zz%4%", "a%2B+%é%C3%a9", "%%41%4g%G4%411"] {
+            let expected: Vec<_> = decoded(text, b'+').collect();
+            for room in 0..20 {
+                let mut room = vec![0; room];
+                let fits = expected.len() <= room.len();
+                assert_eq!(decoded_into(&mut room, text), fits.then_some(&expected[..]), "{text}");
+            }
+        }
     }
 
     #[test]

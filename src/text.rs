@@ -219,11 +219,15 @@ impl Draft {
     }
 
     pub(crate) fn push(&mut self, raw: &str) {
-        let (len, has_quote) = plain_run(raw, self.room);
-        let (plain, rest) = raw.split_at_checked(len).unwrap_or_default();
-        self.text.append(plain);
-        self.is_word &= !has_quote;
-        self.room -= plain.len();
+        let (plain, has_quote) = plain_run(raw, self.room);
+        let mut safe = Safe { end: plain, chars: plain, has_quote };
+        if plain < raw.len().min(self.room) {
+            safe.take(raw, self.room);
+        }
+        let (whole, rest) = raw.split_at_checked(safe.end).unwrap_or_default();
+        self.text.append(whole);
+        self.is_word &= !safe.has_quote;
+        self.room -= safe.chars;
         if !rest.is_empty() && !self.is_full() {
             self.push_mixed(rest);
         }
@@ -327,16 +331,40 @@ impl Line {
     fn push_others(&mut self, raw: &str, at: usize) -> usize {
         if let Err(code) = width(raw, at) {
             self.is_word = false;
-            self.push_code(code);
-            return char::from_u32(code).map_or(1, char::len_utf8);
+            return self.push_run(code, raw.as_bytes().get(at..).unwrap_or_default());
         }
-        let (end, chars) = safe_end(raw, at, self.room);
+        let mut safe = Safe { end: at, chars: 0, has_quote: false };
+        safe.take(raw, self.room);
         self.flush();
-        let safe = raw.get(at..end).unwrap_or_default();
-        self.is_word &= !scan::has(safe.as_bytes(), b'"');
-        self.text.append(safe);
-        self.room -= chars;
-        end - at
+        self.is_word &= !safe.has_quote;
+        self.text.append(raw.get(at..safe.end).unwrap_or_default());
+        self.room -= safe.chars;
+        safe.end - at
+    }
+
+    /// The character that `raw` begins with as often as it stands there.
+    #[inline]
+    fn push_run(&mut self, code: u32, raw: &[u8]) -> usize {
+        let (escape, len) = escape(code);
+        match raw.first() {
+            Some(..0xe0) => self.put_each::<2>(raw, escape, len),
+            Some(..0xf0) => self.put_each::<3>(raw, escape, len),
+            _ => self.put_each::<4>(raw, escape, len),
+        }
+    }
+
+    #[inline]
+    fn put_each<const N: usize>(&mut self, raw: &[u8], escape: [u8; 16], len: usize) -> usize {
+        let Some((first, mut rest)) = raw.split_first_chunk::<N>() else { return raw.len() };
+        self.put(escape, len);
+        while self.room >= len
+            && let Some((next, behind)) = rest.split_first_chunk()
+            && next == first
+        {
+            self.put(escape, len);
+            rest = behind;
+        }
+        raw.len() - rest.len()
     }
 
     #[inline]
@@ -346,11 +374,8 @@ impl Line {
 
     #[inline]
     fn push_code(&mut self, code: u32) {
-        let digits = (code | 1).ilog2() / 4 + 1;
-        let behind = u64::from(b'}') << (64 - 8 * (digits + 1));
-        let digits_behind = hex(code) << (64 - 8 * digits) | behind;
-        let start = u128::from(u32::from_be_bytes(*b"\0\\u{")) << 104;
-        self.put((start | u128::from(digits_behind) << 40).to_be_bytes(), digits as usize + 4);
+        let (escape, len) = escape(code);
+        self.put(escape, len);
     }
 
     /// The first `len` bytes whole, or nothing and nothing after it.
@@ -367,6 +392,15 @@ impl Line {
         }
         self.room = room;
     }
+}
+
+/// `\u{…}`, and how long it is.
+fn escape(code: u32) -> ([u8; 16], usize) {
+    let digits = (code | 1).ilog2() / 4 + 1;
+    let behind = u64::from(b'}') << (64 - 8 * (digits + 1));
+    let digits_behind = hex(code) << (64 - 8 * digits) | behind;
+    let start = u128::from(u32::from_be_bytes(*b"\0\\u{")) << 104;
+    ((start | u128::from(digits_behind) << 40).to_be_bytes(), digits as usize + 4)
 }
 
 /// The six hexadecimal digits of a character's code, the last in the lowest byte.
@@ -414,52 +448,106 @@ fn plain_blocks<const N: usize>(bytes: &[u8]) -> (usize, bool) {
     (len, has_quote)
 }
 
-/// As many blocks as hold nothing but characters that no closer look is needed for: where they end,
-/// which can be inside of the last character, and how many begin in them.
-#[inline]
-fn safe_blocks(raw: &str, start: usize, room: usize) -> (usize, usize) {
-    let (mut end, mut chars) = (start, 0);
-    for block in raw.as_bytes().get(start..).unwrap_or_default().as_chunks::<BLOCK>().0 {
-        let is_safe = block.iter().fold(true, |safe, &byte| safe & is_part_of_safe(byte));
-        let inner = block.iter().fold(0_u8, |inner, &byte| inner + u8::from(is_inner(byte)));
-        let begun = BLOCK - usize::from(inner);
-        if !is_safe || chars + begun > room {
-            break;
-        }
-        (end, chars) = (end + BLOCK, chars + begun);
-    }
-    let inner = raw.as_bytes().get(end..).unwrap_or_default();
-    (end + inner.iter().take_while(|&&byte| chars > 0 && is_inner(byte)).count(), chars)
+/// Characters that are safe as they stand.
+#[derive(Clone, Copy)]
+struct Safe {
+    /// Where they end.
+    end: usize,
+    chars: usize,
+    has_quote: bool,
 }
 
-const BLOCK: usize = 32;
+impl Safe {
+    /// As many more as follow, at most `room` in all.
+    fn take(&mut self, raw: &str, room: usize) {
+        if width(raw, self.end).is_err() {
+            return;
+        }
+        self.take_blocks::<64>(raw, room);
+        self.take_blocks::<16>(raw, room);
+        if self.chars > 0 {
+            let inner = raw.as_bytes().get(self.end..).unwrap_or_default();
+            self.end += inner.iter().take_while(|&&byte| is_inner(byte)).count();
+        }
+        while self.chars < room
+            && let Some(&lead) = raw.as_bytes().get(self.end)
+            && let Ok(width) = width(raw, self.end)
+        {
+            self.end += width;
+            self.chars += 1;
+            self.has_quote |= lead == b'"';
+        }
+    }
+
+    /// As many blocks as hold nothing that needs a closer look; the last one can end inside of a character.
+    #[inline]
+    fn take_blocks<const N: usize>(&mut self, raw: &str, room: usize) {
+        for block in raw.as_bytes().get(self.end..).unwrap_or_default().as_chunks::<N>().0 {
+            if self.has_quote && scan::any(block, needs_look) {
+                break;
+            }
+            if !self.has_quote && scan::any(block, needs_look_or_is_quote) {
+                self.has_quote = scan::any(block, |byte| byte == b'"');
+                if !self.has_quote || scan::any(block, needs_look) {
+                    break;
+                }
+            }
+            let begun = N - usize::from(inner(block));
+            if self.chars + begun > room {
+                self.end += end_of(block, room - self.chars);
+                self.chars = room;
+                break;
+            }
+            (self.end, self.chars) = (self.end + N, self.chars + begun);
+        }
+    }
+}
+
+fn inner<const N: usize>(block: &[u8; N]) -> u8 {
+    block.iter().fold(0, |inner, &byte| inner + u8::from(is_inner(byte)))
+}
+
+/// Where so many characters end; another one follows.
+fn end_of(block: &[u8], mut chars: usize) -> usize {
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
+    let mut end = 0;
+    for word in block.as_chunks::<8>().0 {
+        let word = u64::from_le_bytes(*word);
+        let begin = (!word >> 7 | word >> 6) & ONES;
+        let Some(left) = chars.checked_sub((begin.wrapping_mul(ONES) >> 56) as usize) else {
+            break;
+        };
+        (end, chars) = (end + 8, left);
+    }
+    let rest = block.get(end..).unwrap_or_default();
+    let mut is_taken = |byte: &u8| {
+        let begins = usize::from(!is_inner(*byte));
+        chars.checked_sub(begins).map(|left| chars = left).is_some()
+    };
+    end + rest.iter().take_while(|byte| is_taken(byte)).count()
+}
 
 /// Whether it stands in the middle of a character or at its end.
 const fn is_inner(byte: u8) -> bool {
-    byte & 0xc0 == 0x80
+    byte.cast_signed() < -0x40
 }
 
-/// A plain byte, one that begins only safe characters, or one of the middle of a character.
-const fn is_part_of_safe(byte: u8) -> bool {
-    is_plain(byte)
-        | is_inner(byte)
-        | (byte.wrapping_sub(0xc3) < 10)
-        | (byte.wrapping_sub(0xce) < 10)
-        | (byte.wrapping_sub(0xe4) < 10)
+#[expect(clippy::needless_bitwise_bool, reason = "without branches it becomes vector code")]
+const fn needs_look_or_is_quote(byte: u8) -> bool {
+    needs_look(byte) | (byte == b'"')
 }
 
-/// Where the characters end that are safe as they stand, and how many they are: at most `room`.
-#[inline]
-fn safe_end(raw: &str, start: usize, room: usize) -> (usize, usize) {
-    let (mut end, mut chars) = safe_blocks(raw, start, room);
-    while chars < room
-        && end < raw.len()
-        && let Ok(width) = width(raw, end)
-    {
-        end += width;
-        chars += 1;
-    }
-    (end, chars)
+/// Whether it is unsafe, or begins characters of which some are; see [`SAFE`].
+#[expect(clippy::needless_bitwise_bool, reason = "without branches it becomes vector code")]
+const fn needs_look(byte: u8) -> bool {
+    // A range that is moved up to the greatest number takes one comparison. The first one goes from 0xee
+    // over the end to the last control character, the second one from 0xd8 to 0xe3.
+    (byte.wrapping_add(0x7f - 0x1f).cast_signed() > 0x4d)
+        | (byte.wrapping_add(0x7f_u8.wrapping_sub(0xe3)).cast_signed() > 0x73)
+        | (byte == 0xc2)
+        | (byte == 0xcd)
+        | (byte == 0x7f)
+        | (byte == b'\\')
 }
 
 /// The length of this character, or its code when it is unsafe.

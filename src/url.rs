@@ -195,7 +195,7 @@ impl Site<'_> {
     fn path(self) -> Text {
         let word = match self.written {
             Some((start, text)) if start.len() + self.rest.len() == text.len() => {
-                word_path(text, LONGEST).filter(|word| word.len() > start.len())
+                word_path(text, start.len(), LONGEST).filter(|word| word.len() > start.len())
             }
             _ => None,
         };
@@ -215,7 +215,7 @@ impl Site<'_> {
 }
 
 fn with_path(mut draft: Draft, rest: &[u8]) -> Text {
-    match word_path(rest, draft.room()) {
+    match word_path(rest, 0, draft.room()) {
         Some("") => draft.push_whole("/"),
         Some(word) => draft.push_whole(word),
         None => draft.push(beginning(rest, path_len(rest))),
@@ -223,12 +223,14 @@ fn with_path(mut draft: Draft, rest: &[u8]) -> Text {
     draft.finish()
 }
 
-/// What stands before a query or a fragment, at most `room` of it, if it is all written as it stands.
-fn word_path(text: &[u8], room: usize) -> Option<&str> {
-    let read = text.get(..room.next_multiple_of(BLOCK)).unwrap_or(text);
+/// What stands before a query or a fragment, at most `room` of it, if it is all written as it stands,
+/// as is known of what begins it.
+fn word_path(text: &[u8], known: usize, room: usize) -> Option<&str> {
+    let rest = text.get(known..)?;
+    let read = rest.get(..room.checked_sub(known)?.next_multiple_of(BLOCK)).unwrap_or(rest);
     let len = scan::first_far(read, ends_word_or_path);
     let is_end = read.get(len).is_none_or(|byte| ends_path(*byte));
-    is_end.then(|| beginning(read, len.min(room)))
+    is_end.then(|| beginning(text, (known + len).min(room)))
 }
 
 /// A `?` and a DEL differ by one bit, a quote and a `#` do.
@@ -311,7 +313,7 @@ fn plain_segments(text: &str, depth: u8) -> (usize, u8, Option<&str>) {
     let bytes = text.as_bytes();
     let (mut at, mut left) = (0, depth.saturating_sub(1));
     while at < bytes.len() {
-        if is_clear(bytes, at, is_mark) {
+        if is_plainly_clear(bytes, at) || is_clear(bytes, at, is_mark) {
             at += BLOCK;
             continue;
         }
@@ -332,6 +334,18 @@ fn plain_segments(text: &str, depth: u8) -> (usize, u8, Option<&str>) {
     (text.len(), left, None)
 }
 
+/// Whether a whole block starts here without a mark or a `%`.
+fn is_plainly_clear(bytes: &[u8], at: usize) -> bool {
+    let block = bytes.get(at..).and_then(<[u8]>::first_chunk::<BLOCK>);
+    block.is_some_and(|block| !scan::any(block, is_like_mark))
+}
+
+/// Marks, `%`, and what would need more comparisons to be told from them.
+#[expect(clippy::needless_bitwise_bool, reason = "branches would keep it from being vectorized")]
+const fn is_like_mark(byte: u8) -> bool {
+    (byte | 0x14 == b'?') | (byte | 0x06 == b'\'') | (byte == b'\\')
+}
+
 fn segment(path: &str) -> (&str, Option<&str>) {
     let (kept, mark, rest) = until(path, is_mark);
     match mark {
@@ -346,7 +360,8 @@ fn segment(path: &str) -> (&str, Option<&str>) {
 
 #[allow(clippy::needless_bitwise_bool, reason = "branches would keep it from being vectorized")]
 const fn is_mark(byte: u8) -> bool {
-    is_separator(byte) | (byte == b';') | (byte == b'?') | (byte == b'#')
+    // A slash and a question mark differ by one bit.
+    (byte | 0x10 == b'?') | (byte == b'\\') | (byte == b';') | (byte == b'#')
 }
 
 #[allow(clippy::needless_bitwise_bool, reason = "branches would keep it from being vectorized")]
@@ -432,7 +447,8 @@ fn is_encoded_at(bytes: &[u8], at: usize) -> bool {
 fn is_stop(byte: u8, next: u8, third: u8, ends: impl Fn(u8) -> bool) -> bool {
     let letter = third | 0x20;
     let two = (next == b'2') & ((letter == b'f') | (third == b'3') | (third == b'5'));
-    let three = (next == b'3') & ((letter == b'f') | (letter == b'b'));
+    // Either letter in either case.
+    let three = (next == b'3') & (third | 0x24 == b'f');
     let five = (next == b'5') & (letter == b'c');
     ends(byte) | ((byte == b'%') & (two | three | five))
 }

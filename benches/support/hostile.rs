@@ -131,6 +131,13 @@ pub const PATHS: &[Content<String>] = &[
     ("semicolons", || format!("/{}", filled(";"))),
     ("letters_beyond_ascii", || format!("/{}", filled("é"))),
     ("bidi_marks", || format!("/{}", filled("\u{202e}"))),
+    ("changing_bidi_marks", || format!("/{}", filled("\u{202e}\u{202d}"))),
+    ("quotes_and_letters", || format!("/{}", filled("\"a"))),
+    ("quotes_and_encoded_signs", || format!("/{}", filled("\"a\"%21"))),
+    ("quotes_and_letters_beyond_ascii", || format!("/{}", filled("\"日"))),
+    ("backslashes", || format!("/{}", filled("\\"))),
+    ("kana", || format!("/{}", filled("あ"))),
+    ("emoji", || format!("/{}", filled("🦀"))),
 ];
 
 pub const REFERRERS: &[Content<String>] = &[
@@ -146,6 +153,13 @@ pub const REFERRERS: &[Content<String>] = &[
         format!("https://{}com/{}", format!("{}.", "a".repeat(59)).repeat(3), filled("a"))
     }),
     ("punycode", || format!("https://{}example/{}", "xn--9ca.".repeat(7), filled("a"))),
+    ("capital_labels", || format!("https://{}com/{}", "A.".repeat(120), filled("a"))),
+    ("longer_punycode", || format!("https://xn--9ca{}.example/{}", "a".repeat(49), filled("a"))),
+    ("unusual_punycode", || format!("https://{}example/{}", "xn--mgb.".repeat(7), filled("a"))),
+    ("punycode_of_other_marks", || {
+        format!("https://xn--{}.example/{}", "j2b4c".repeat(10), filled("a"))
+    }),
+    ("encoded_host_and_path", || format!("https://{}/{}", "%61".repeat(63), filled("a"))),
     ("one_encoded_host", || format!("https://{}/", "%61".repeat(63))),
     ("encoded_host", || format!("https://{}.com/", filled("%61"))),
     ("host_beyond_ascii", || format!("https://{}.com/", filled("é"))),
