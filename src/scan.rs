@@ -130,28 +130,14 @@ pub(crate) fn first_far(text: &[u8], is_stop: impl Fn(u8) -> bool) -> usize {
 }
 
 pub(crate) fn is_ascii(text: &[u8]) -> bool {
-    let (Some(first), Some(last)) = (text.first_chunk::<16>(), text.last_chunk::<128>()) else {
+    if text.len() < 128 {
         return text.is_ascii();
-    };
-    let (before, words, _) = bytemuck::pod_align_to::<u8, u128>(text);
-    let (large, _) = words.as_chunks();
-    let seen = before.len() + large.len() * LARGE;
-    let blocks = text.get(seen..).unwrap_or_default().as_chunks::<128>().0;
-    large.iter().all(large_ascii)
-        && all_ascii(first)
-        && blocks.iter().all(all_ascii)
-        && all_ascii(last)
+    }
+    let (large, rest) = text.as_chunks::<1024>();
+    let (blocks, rest) = rest.as_chunks::<128>();
+    large.iter().all(all_ascii) && blocks.iter().all(all_ascii) && rest.is_ascii()
 }
 
-const LARGE: usize = 1024;
-
-/// Of words it is known where they begin, and what begins there needs no load before it is compared.
-#[inline(never)]
-fn large_ascii(words: &[u128; LARGE / 16]) -> bool {
-    all_ascii(bytemuck::cast_ref::<_, [u8; LARGE]>(words))
-}
-
-#[inline]
 fn all_ascii<const N: usize>(block: &[u8; N]) -> bool {
     block.iter().fold(0, |all, byte| all | byte) < 0x80
 }
@@ -186,6 +172,7 @@ mod tests {
             let place = |found: Option<usize>| found.map_or(0, |at| at + 1);
             let is = |other: u8| other == byte;
             prop_assert_eq!(last(&text, is), place(text.iter().rposition(|other| is(*other))));
+            prop_assert_eq!(trim(&text, is).len(), place(text.iter().rposition(|other| !is(*other))));
             let rare = |other: u8| is(other) || other == b'\t';
             let trimmed = trim_pair(&text, |other| u8::from(!is(other)), rare);
             prop_assert_eq!(trimmed.len(), place(text.iter().rposition(|other| !rare(*other))));
