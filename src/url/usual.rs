@@ -18,19 +18,27 @@ pub(super) struct Unusual;
 /// The `depth` leading segments, of which there is at least one.
 pub(super) fn path(path: &str, depth: u8) -> Option<&str> {
     let mut left = depth.checked_sub(1).filter(|_| path.len() <= READ)?;
-    let mut end = path.len();
-    for (at, byte) in path.strip_prefix('/')?.bytes().take(LONGEST).enumerate() {
-        match kind(byte) {
-            PLAIN | EQUALS => {}
-            SLASH if left > 0 => left -= 1,
-            SLASH => {
-                end = at + 1;
-                break;
-            }
-            _ => return None,
+    let (mut end, bytes) = (1, path.as_bytes());
+    if !path.starts_with('/') {
+        return None;
+    }
+    loop {
+        end += before(bytes.get(end..)?, SLASH | AND | OTHER);
+        match bytes.get(end) {
+            None => break,
+            Some(b'/') if left > 0 => left -= 1,
+            Some(b'/') => break,
+            Some(_) => return None,
         }
+        end += 1;
     }
     path.get(..end).filter(|kept| kept.len() <= LONGEST)
+}
+
+/// How many bytes stand before the first one of these kinds.
+#[inline]
+fn before(text: &[u8], kinds: u8) -> usize {
+    text.iter().position(|byte| kind(*byte) & kinds != 0).unwrap_or(text.len())
 }
 
 /// The declared pairs, where nothing stands between them.
@@ -50,6 +58,9 @@ pub(super) fn query<'q>(
         let is_key = |name: &&str| scan::same_short(name.as_bytes(), key);
         let declared = allow.iter().map(AsRef::as_ref).find(is_key);
         if let Some(name) = declared.filter(|name| !name.is_empty()) {
+            if len == query.len() && !is_secret(name) {
+                return Ok(Some(query));
+            }
             let start = query.len() - rest.len();
             if is_secret(name) || last != 0 && last + 1 != start {
                 return Err(Unusual);
@@ -68,12 +79,9 @@ pub(super) fn query<'q>(
 /// How long the key of the pair is that begins here, and how long the pair.
 #[inline]
 fn pair(text: &[u8]) -> Result<(usize, usize), Unusual> {
-    let before = |text: &[u8], stop: u8| {
-        text.iter().position(|byte| kind(*byte) >= stop).unwrap_or(text.len())
-    };
-    let key = before(text, EQUALS);
+    let key = before(text, EQUALS | AND | OTHER);
     let len = match text.get(key..) {
-        Some([b'=', value @ ..]) => key + 1 + before(value, AND),
+        Some([b'=', value @ ..]) => key + 1 + before(value, AND | OTHER),
         _ => key,
     };
     match text.get(len) {
@@ -85,8 +93,8 @@ fn pair(text: &[u8]) -> Result<(usize, usize), Unusual> {
 const PLAIN: u8 = 0;
 const SLASH: u8 = 1;
 const EQUALS: u8 = 2;
-const AND: u8 = 3;
-const OTHER: u8 = 4;
+const AND: u8 = 4;
+const OTHER: u8 = 8;
 
 #[inline]
 fn kind(byte: u8) -> u8 {
