@@ -25,6 +25,7 @@ mod leaves {
     pub mod scan;
     pub mod text;
     pub mod url;
+    pub mod work;
 }
 
 /// Why there is no key; the crate's own has more reasons, and knows about files.
@@ -48,6 +49,7 @@ use device::{Hints, classify};
 use ipnet::IpNet;
 use leaves::{
     address, client, device, fixed, forwarded, host, listed, percent, pseudonym, scan, text, url,
+    work,
 };
 use pseudonym::Epoch;
 use sha2::{Digest as _, Sha256};

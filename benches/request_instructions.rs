@@ -73,36 +73,49 @@ macro_rules! hostile {
 }
 
 hostile!(x_forwarded_for, hostile::X_FORWARDED_FOR,
-    garbage commas spaces commas_spaces word_behind_spaces hops hops_v6 padded_hops hops_among_commas
-    mixed_padding padded_values many_values long_hops long_hops_among_commas full_hops_v6
-    full_hops_v6_among_blanks mixed_hops embedded_hops_among_commas hops_with_ports values_of_long_hops
-    values_of_full_hops_v6 values_of_mixed_hops values_of_hops_and_blanks values_of_odd_blanks);
+    garbage commas spaces commas_spaces word_behind_spaces hops hops_v6 hops_v6_of_groups
+    hops_v6_of_short_groups hops_v6_among_commas nodes_v6 mapped_hops hops_of_two_prefixes
+    hops_of_two_prefixes_v6 padded_hops hops_behind_blanks hops_among_commas mixed_padding padded_values
+    many_values long_hops long_hops_among_commas full_hops_v6 full_hops_v6_among_blanks mixed_hops
+    embedded_hops_among_commas hops_with_ports long_hops_with_ports many_values_of_nothing
+    values_of_hops_v6 values_of_long_hops values_of_full_hops_v6 values_of_mixed_hops
+    values_of_hops_and_blanks values_of_odd_blanks);
 hostile!(forwarded, hostile::FORWARDED,
-    garbage commas spaces semicolons semicolons_spaces equals quotes backslashes escaped_quotes parameters
-    hops quoted_hops quoted_hops_v6 escaped_hops padded_hops padded_quoted_hops hops_among_commas
-    hops_among_semicolons padded_values many_values long_hops full_hops_v6 mixed_hops
+    garbage commas spaces semicolons semicolons_spaces equals quotes backslashes escaped_quotes
+    parameters hops quoted_hops quoted_hops_v6 escaped_hops padded_hops padded_quoted_hops
+    hops_among_commas hops_among_semicolons padded_values many_values long_hops full_hops_v6 mixed_hops
     mixed_hops_among_semicolons escaped_mixed_hops hops_of_many_parameters hops_by_proxies
-    hops_with_long_hosts hops_with_long_quoted_hosts values_of_semicolons values_of_long_hops
+    hops_with_another hops_among_blanks hops_with_protocols hops_with_hosts_and_protocols
+    hops_of_four_parameters hops_with_long_hosts hops_with_long_quoted_hosts hops_with_odd_hosts
+    hops_with_escaped_hosts ports_that_are_hidden values_of_semicolons values_of_long_hops
     values_of_full_hops_v6 values_of_mixed_hops values_of_hops_behind_parameters);
 hostile!(single, hostile::SINGLE, garbage digits spaces padded_address);
 hostile!(path_depth, hostile::PATHS,
     segments letters slashes encoded encoded_slashes encoded_often encoded_signs encoded_percents quotes
-    semicolons letters_beyond_ascii bidi_marks changing_bidi_marks quotes_and_letters
-    quotes_and_encoded_signs quotes_and_letters_beyond_ascii backslashes kana emoji);
+    semicolons);
 hostile!(path_keep, hostile::PATHS,
     segments letters slashes encoded encoded_slashes encoded_often encoded_signs encoded_percents quotes
-    semicolons letters_beyond_ascii bidi_marks changing_bidi_marks quotes_and_letters
-    quotes_and_encoded_signs quotes_and_letters_beyond_ascii backslashes kana emoji);
+    semicolons);
+hostile!(odd_path_depth, hostile::ODD_PATHS,
+    letters_beyond_ascii bidi_marks changing_bidi_marks quotes_and_letters quotes_and_encoded_signs
+    quotes_and_letters_beyond_ascii backslashes kana emoji);
+hostile!(odd_path_keep, hostile::ODD_PATHS,
+    letters_beyond_ascii bidi_marks changing_bidi_marks quotes_and_letters quotes_and_encoded_signs
+    quotes_and_letters_beyond_ascii backslashes kana emoji);
 hostile!(referrer_origin, hostile::REFERRERS,
-    path encoded_path path_of_bidi_marks user users host labels fewer_labels long_labels punycode
-    capital_labels longer_punycode unusual_punycode punycode_of_other_marks encoded_host_and_path
-    one_encoded_host encoded_host host_beyond_ascii short_host_beyond_ascii colons brackets digits slashes
-    backslashes spaces letters letters_beyond_ascii);
+    path encoded_path path_of_bidi_marks user users host labels encoded_host host_beyond_ascii
+    short_host_beyond_ascii colons brackets digits slashes backslashes spaces letters
+    letters_beyond_ascii);
 hostile!(referrer_path, hostile::REFERRERS,
-    path encoded_path path_of_bidi_marks user users host labels fewer_labels long_labels punycode
-    capital_labels longer_punycode unusual_punycode punycode_of_other_marks encoded_host_and_path
-    one_encoded_host encoded_host host_beyond_ascii short_host_beyond_ascii colons brackets digits slashes
-    backslashes spaces letters letters_beyond_ascii);
+    path encoded_path path_of_bidi_marks user users host labels encoded_host host_beyond_ascii
+    short_host_beyond_ascii colons brackets digits slashes backslashes spaces letters
+    letters_beyond_ascii);
+hostile!(odd_referrer_origin, hostile::ODD_REFERRERS,
+    fewer_labels long_labels punycode capital_labels longer_punycode unusual_punycode
+    punycode_of_other_marks encoded_host_and_path one_encoded_host);
+hostile!(odd_referrer_path, hostile::ODD_REFERRERS,
+    fewer_labels long_labels punycode capital_labels longer_punycode unusual_punycode
+    punycode_of_other_marks encoded_host_and_path one_encoded_host);
 
 library_benchmark_group!(
     name = exchanges,
@@ -113,8 +126,12 @@ library_benchmark_group!(
         single,
         path_depth,
         path_keep,
+        odd_path_depth,
+        odd_path_keep,
         referrer_origin,
-        referrer_path
+        referrer_path,
+        odd_referrer_origin,
+        odd_referrer_path
     ]
 );
 

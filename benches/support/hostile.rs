@@ -129,6 +129,10 @@ pub const PATHS: &[Content<String>] = &[
     ("encoded_percents", || format!("/{}", filled("%25"))),
     ("quotes", || format!("/{}", filled("\""))),
     ("semicolons", || format!("/{}", filled(";"))),
+];
+
+/// Paths of which every byte is looked at, or several times: none is in a URI (RFC 3986), and browsers encode them.
+pub const ODD_PATHS: &[Content<String>] = &[
     ("letters_beyond_ascii", || format!("/{}", filled("é"))),
     ("bidi_marks", || format!("/{}", filled("\u{202e}"))),
     ("changing_bidi_marks", || format!("/{}", filled("\u{202e}\u{202d}"))),
@@ -148,6 +152,21 @@ pub const REFERRERS: &[Content<String>] = &[
     ("users", || format!("https://{}www.example.com/", filled("a@"))),
     ("host", || format!("https://{}/", filled("a"))),
     ("labels", || format!("https://{}com/", filled("a."))),
+    ("encoded_host", || format!("https://{}.com/", filled("%61"))),
+    ("host_beyond_ascii", || format!("https://{}.com/", filled("é"))),
+    ("short_host_beyond_ascii", || format!("https://{}.com/{}", "é.ü.ß.".repeat(8), filled("a"))),
+    ("colons", || format!("https://www.example.com{}", filled(":"))),
+    ("brackets", || format!("https://{}", filled("[:"))),
+    ("digits", || format!("https://{}/", filled("1."))),
+    ("slashes", || format!("https:{}", filled("/"))),
+    ("backslashes", || format!("https:{}", filled("\\"))),
+    ("spaces", || format!("{}https://www.example.com/", filled(" "))),
+    ("letters", || filled("a")),
+    ("letters_beyond_ascii", || filled("é")),
+];
+
+/// Hosts that take longest to read, whatever stands behind them: the longest names, punycode, encoded letters.
+pub const ODD_REFERRERS: &[Content<String>] = &[
     ("fewer_labels", || format!("https://{}com/{}", "a.".repeat(31), filled("a"))),
     ("long_labels", || {
         format!("https://{}com/{}", format!("{}.", "a".repeat(59)).repeat(3), filled("a"))
@@ -161,17 +180,6 @@ pub const REFERRERS: &[Content<String>] = &[
     }),
     ("encoded_host_and_path", || format!("https://{}/{}", "%61".repeat(63), filled("a"))),
     ("one_encoded_host", || format!("https://{}/", "%61".repeat(63))),
-    ("encoded_host", || format!("https://{}.com/", filled("%61"))),
-    ("host_beyond_ascii", || format!("https://{}.com/", filled("é"))),
-    ("short_host_beyond_ascii", || format!("https://{}.com/{}", "é.ü.ß.".repeat(8), filled("a"))),
-    ("colons", || format!("https://www.example.com{}", filled(":"))),
-    ("brackets", || format!("https://{}", filled("[:"))),
-    ("digits", || format!("https://{}/", filled("1."))),
-    ("slashes", || format!("https:{}", filled("/"))),
-    ("backslashes", || format!("https:{}", filled("\\"))),
-    ("spaces", || format!("{}https://www.example.com/", filled(" "))),
-    ("letters", || filled("a")),
-    ("letters_beyond_ascii", || filled("é")),
 ];
 
 pub fn x_forwarded_for(content: &str) -> Box<dyn Rig> {
@@ -187,20 +195,41 @@ pub fn single(content: &str) -> Box<dyn Rig> {
 }
 
 pub fn path_depth(content: &str) -> Box<dyn Rig> {
-    path(&find(PATHS, content), "{ depth = 16 }")
+    path(&find(PATHS, content), DEPTH)
 }
 
 pub fn path_keep(content: &str) -> Box<dyn Rig> {
-    path(&find(PATHS, content), "{ keep = true, accept_risk = \"benchmark\" }")
+    path(&find(PATHS, content), KEEP)
 }
 
 pub fn referrer_origin(content: &str) -> Box<dyn Rig> {
-    referrer(&find(REFERRERS, content), "\"origin\"")
+    referrer(&find(REFERRERS, content), ORIGIN)
 }
 
 pub fn referrer_path(content: &str) -> Box<dyn Rig> {
-    referrer(&find(REFERRERS, content), "{ path = true, accept_risk = \"benchmark\" }")
+    referrer(&find(REFERRERS, content), WITH_PATH)
 }
+
+pub fn odd_path_depth(content: &str) -> Box<dyn Rig> {
+    path(&find(ODD_PATHS, content), DEPTH)
+}
+
+pub fn odd_path_keep(content: &str) -> Box<dyn Rig> {
+    path(&find(ODD_PATHS, content), KEEP)
+}
+
+pub fn odd_referrer_origin(content: &str) -> Box<dyn Rig> {
+    referrer(&find(ODD_REFERRERS, content), ORIGIN)
+}
+
+pub fn odd_referrer_path(content: &str) -> Box<dyn Rig> {
+    referrer(&find(ODD_REFERRERS, content), WITH_PATH)
+}
+
+const DEPTH: &str = "{ depth = 16 }";
+const KEEP: &str = "{ keep = true, accept_risk = \"benchmark\" }";
+const ORIGIN: &str = "\"origin\"";
+const WITH_PATH: &str = "{ path = true, accept_risk = \"benchmark\" }";
 
 fn find<T>(all: &[Content<T>], content: &str) -> T {
     let (_, made) = all.iter().find(|(name, _)| *name == content).expect("a known content");
