@@ -79,7 +79,8 @@ hostile!(x_forwarded_for, hostile::X_FORWARDED_FOR,
     many_values long_hops long_hops_among_commas full_hops_v6 full_hops_v6_among_blanks mixed_hops
     embedded_hops_among_commas hops_with_ports long_hops_with_ports many_values_of_nothing
     values_of_hops_v6 values_of_long_hops values_of_full_hops_v6 values_of_mixed_hops
-    values_of_hops_and_blanks values_of_odd_blanks);
+    values_of_hops_and_blanks tabs hops_among_tabs hops_with_ports_and_tabs full_nodes_v6_among_blanks
+    dotted_hops_v6 dotted_hops_v6_among_tabs values_of_odd_blanks);
 hostile!(forwarded, hostile::FORWARDED,
     garbage commas spaces semicolons semicolons_spaces equals quotes backslashes escaped_quotes
     parameters hops quoted_hops quoted_hops_v6 escaped_hops padded_hops padded_quoted_hops
@@ -87,7 +88,8 @@ hostile!(forwarded, hostile::FORWARDED,
     mixed_hops_among_semicolons escaped_mixed_hops hops_of_many_parameters hops_by_proxies
     hops_with_another hops_among_blanks hops_with_protocols hops_with_hosts_and_protocols
     hops_of_four_parameters hops_with_long_hosts hops_with_long_quoted_hosts hops_with_odd_hosts
-    hops_with_escaped_hosts ports_that_are_hidden values_of_semicolons values_of_long_hops
+    hops_with_escaped_hosts ports_that_are_hidden hops_among_tabs quoted_hops_and_blanks full_nodes_v6
+    hops_behind_protocols hops_behind_hosts hops_behind_proxies values_of_semicolons values_of_long_hops
     values_of_full_hops_v6 values_of_mixed_hops values_of_hops_behind_parameters);
 hostile!(single, hostile::SINGLE, garbage digits spaces padded_address);
 hostile!(path_depth, hostile::PATHS,

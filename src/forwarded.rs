@@ -25,7 +25,7 @@ const LONGEST: usize = 512;
 /// What costs how much, as [`Work`] counts it.
 mod cost {
     /// An element of which `for` is not all.
-    pub(super) const OTHERS: usize = 70;
+    pub(super) const OTHERS: usize = 115;
     /// A quoted text at its end that may be an IPv6 address, for which it is looked first.
     pub(super) const NODE: usize = 600;
     /// A parameter, and each of its bytes.
@@ -37,38 +37,53 @@ mod cost {
     pub(super) const BLOCK: usize = 100;
     /// A byte that is in few tokens, and a backslash.
     pub(super) const ODD_BYTE: usize = 30;
+    /// A byte of an IPv4 address in quotes beyond the first nine, and IPv6 with all of its digits.
+    pub(super) const PORT: usize = 13;
+    pub(super) const FULL: usize = 95;
+    /// Bytes before a node: `for="`.
+    pub(super) const BEFORE_NODE: usize = 5;
     pub(super) const ESCAPED: usize = 200;
     pub(super) const ESCAPED_BYTE: usize = 15;
-    /// A run of blanks and semicolons.
+    /// A run of blanks and semicolons, and a blank alone.
+    pub(super) const BLANK: usize = 105;
     pub(super) const RUN: usize = 240;
 }
 
 /// Reads the last element: the address of its `for`, and what stands before the element.
 #[inline(always)]
 pub(crate) fn hop<'a>(rest: &'a [u8], work: &mut Work) -> Result<(Bits, &'a [u8]), Unknown> {
-    match usual(rest) {
-        Some((address, before)) if is_start(before) => {
-            if let Bits::V6(_) = address {
-                spend_on_groups(rest.get(before.len()..).unwrap_or_default(), work)?;
-            }
-            Ok((address, before))
+    let found = match rest.split_last_chunk::<43>() {
+        Some((before, [b'"', b'[', full @ .., b']', b'"'])) if full.get(34) == Some(&b':') => {
+            address::in_full(full).map(Bits::V6).zip(before_for(before))
         }
+        _ => match rest {
+            [inner @ .., b'"'] => match in_quotes(inner) {
+                Some((address, before)) if is_start(before) => {
+                    let read = rest.get(before.len()..).unwrap_or_default();
+                    spend_on_quoted(address, read, work)?;
+                    return Ok((address, before));
+                }
+                found => found,
+            },
+            _ => unquoted_for(rest),
+        },
+    };
+    match found {
+        Some((address, before)) if is_start(before) => Ok((address, before)),
         found => among_others(rest, found, work),
     }
 }
 
-/// A `for` at the end that is an address, and what stands before it.
+/// A `for` in quotes that is an address, and what stands before it.
 #[inline(always)]
-fn usual(rest: &[u8]) -> Found<'_> {
-    let (address, before) = match rest.split_last_chunk::<43>() {
-        Some((before, [b'"', b'[', full @ .., b']', b'"'])) if full.get(34) == Some(&b':') => {
-            (address::in_full(full).map(Bits::V6)?, before)
-        }
-        _ => match rest {
-            [inner @ .., b'"'] => quoted(inner)?,
-            _ => address::last_ipv4(rest)?,
-        },
-    };
+fn in_quotes(inner: &[u8]) -> Found<'_> {
+    let (address, before) = quoted(inner)?;
+    Some((address, before_for(before)?))
+}
+
+#[inline(always)]
+fn unquoted_for(rest: &[u8]) -> Found<'_> {
+    let (address, before) = address::last_ipv4(rest)?;
     Some((address, before_for(before)?))
 }
 
@@ -93,14 +108,22 @@ const fn is_start(before: &[u8]) -> bool {
     matches!(before, [] | [.., b','] | [.., b',', b' '])
 }
 
-/// A node that is not an IPv6 address with all of its digits, and takes longer to read.
-fn spend_on_groups(text: &[u8], work: &mut Work) -> Result<(), Unknown> {
-    match text {
-        [b'f' | b'F', _, _, b'=', b'"', node @ .., b'"'] | node if address::is_in_full(node) => {
-            Ok(())
-        }
-        _ => work.spend(work::groups(text.len().saturating_sub(5).min(address::LONGEST_NODE))),
+/// What a `for` in quotes takes longer to read.
+fn spend_on_quoted(address: Bits, text: &[u8], work: &mut Work) -> Result<(), Unknown> {
+    let node = text.get(cost::BEFORE_NODE..).unwrap_or_default();
+    match address {
+        Bits::V4(_) => work.spend(cost::PORT * node.len().saturating_sub(9)),
+        Bits::V6(_) => spend_on_node(node, work),
     }
+}
+
+/// What an address in brackets takes longer to read, or to be found none.
+fn spend_on_node(text: &[u8], work: &mut Work) -> Result<(), Unknown> {
+    work.spend(if address::is_in_full(text) {
+        cost::FULL
+    } else {
+        work::groups(text.len().min(address::LONGEST_NODE))
+    })
 }
 
 /// An element of which `for` is not all; `found` when that is its end.
@@ -116,11 +139,13 @@ fn among_others<'a>(
     }
     let (window, mut element) = (Window::of(rest), Element::default());
     if let Some((address, before @ [.., b' ' | b'\t'])) = found
-        && let left = scan::trim_pair(before, |byte| byte ^ b' ', is_blank)
-        && is_start(left)
+        && let near = window.text(before)
+        && let left = scan::trim(near, is_blank)
+        && left.ends_with(b",")
     {
-        work.spend(cost::RUN + cost::BYTE * (before.len() - left.len()) / 2)?;
-        return Ok((address, left));
+        let gap = near.len() - left.len();
+        work.spend(cost::RUN + cost::BYTE * gap / 2)?;
+        return Ok((address, before.get(..before.len() - gap).unwrap_or_default()));
     }
     let left = element.read(window.text(rest), work)?;
     let before = window.before(left)?;
@@ -212,7 +237,7 @@ impl<'a> Element<'a> {
             }
             self.names |= FOR;
             self.address = Some(address);
-            return next(before);
+            return next(before, work);
         }
         let (before, value) = match text {
             [before @ .., b'=', b'h', b't', b't', b'p', b's'] => (before, Value::Word(b"https")),
@@ -244,7 +269,7 @@ impl<'a> Element<'a> {
         {
             return Err(Unknown::NotAnAddress);
         }
-        next(before)
+        next(before, work)
     }
 
     #[inline(never)]
@@ -301,20 +326,27 @@ const FOUR_PROTO: u32 = u32::from_le_bytes(*b"roto");
 
 /// What stands before a parameter and its blanks, if that may stand there.
 #[inline(always)]
-fn next(text: &[u8]) -> Result<&[u8], Unknown> {
+fn next<'a>(text: &'a [u8], work: &mut Work) -> Result<&'a [u8], Unknown> {
     match text {
-        [] | [.., b',' | b';'] => Ok(text),
-        _ => match trim(text, is_blank) {
-            text @ ([] | [.., b',' | b';']) => Ok(text),
-            _ => Err(Unknown::NotAnAddress),
-        },
+        [] | [.., b',' | b';'] => return Ok(text),
+        [.., b' ' | b'\t'] => {}
+        _ => return Err(Unknown::NotAnAddress),
+    }
+    let left = trim(text, is_blank);
+    work.spend(match text.len() - left.len() {
+        1 => cost::BLANK,
+        more => cost::RUN + cost::BYTE * more,
+    })?;
+    match left {
+        [] | [.., b',' | b';'] => Ok(left),
+        _ => Err(Unknown::NotAnAddress),
     }
 }
 
 /// A node; one that is longer without its quoted-pairs than an address is none.
 #[inline(never)]
 fn unquoted(text: &[u8], work: &mut Work) -> Result<Bits, Unknown> {
-    spend_on_groups(text, work)?;
+    spend_on_node(text, work)?;
     if let Some((address, [])) = address::last_node(text) {
         return Ok(address);
     }
@@ -618,7 +650,7 @@ mod tests {
                 Some(_) => {
                     let (name, after) = rest.split_once('=')?;
                     let (text, after) = value_from_the_left(after)?;
-                    (!name.is_empty() && name.bytes().all(|byte| is_token(byte))).then_some(())?;
+                    (!name.is_empty() && name.bytes().all(is_token)).then_some(())?;
                     let name = name.to_ascii_lowercase();
                     element.0.iter().all(|(other, _)| *other != name).then_some(())?;
                     element.0.push((name, text));

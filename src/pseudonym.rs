@@ -142,7 +142,7 @@ impl Pseudonym {
     /// Writes `EPOCH.32HEX` to the end of `buffer`.
     pub(crate) fn text<'b>(&self, buffer: &'b mut [u8; Self::LENGTH]) -> &'b str {
         let (number, tag) = buffer.split_at_mut(21);
-        hex(&self.tag, tag);
+        tag.copy_from_slice(self.tag.map(pair).as_flattened());
         number[20] = b'.';
         let start = decimal(self.epoch, &mut number[..20]);
         std::str::from_utf8(&buffer[start..]).unwrap_or_default()
@@ -155,12 +155,18 @@ impl Pseudonym {
 
 /// Writes two lower-case digits per byte, as many as `digits` takes.
 pub(crate) fn hex(bytes: &[u8], digits: &mut [u8]) {
-    for (byte, pair) in bytes.iter().zip(digits.chunks_exact_mut(2)) {
-        pair.copy_from_slice(&[HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
+    for (byte, digits) in bytes.iter().zip(digits.chunks_exact_mut(2)) {
+        digits.copy_from_slice(&pair(*byte));
     }
 }
 
 pub(crate) const HEX: &[u8; 16] = b"0123456789abcdef";
+
+/// Without a table, so that many are made at once.
+#[inline]
+fn pair(byte: u8) -> [u8; 2] {
+    [byte >> 4, byte & 15].map(|digit| digit + if digit < 10 { b'0' } else { b'a' - 10 })
+}
 
 /// Writes `number` to the end of `digits` and says where it starts.
 fn decimal(mut number: u64, digits: &mut [u8]) -> usize {

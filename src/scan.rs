@@ -8,71 +8,50 @@
 )]
 
 /// What is left of a text without the bytes at its end that are to be skipped.
-pub(crate) fn trim(text: &[u8], skip: impl Fn(u8) -> bool + Copy) -> &[u8] {
-    trim_pair(text, |byte| u8::from(!skip(byte)), skip)
-}
-
-/// As above; `other` is zero for those that are usual among the bytes to be skipped, and cheap.
 #[inline(always)]
-pub(crate) fn trim_pair(
-    text: &[u8],
-    other: impl Fn(u8) -> u8,
-    skip: impl Fn(u8) -> bool + Copy,
-) -> &[u8] {
+pub(crate) fn trim(text: &[u8], skip: impl Fn(u8) -> bool + Copy) -> &[u8] {
     match text {
-        [.., byte] if skip(*byte) => long(text, other, skip),
+        [.., byte] if skip(*byte) => long(text, skip),
         _ => text,
     }
 }
 
 #[inline(never)]
-fn long(text: &[u8], other: impl Fn(u8) -> u8, skip: impl Fn(u8) -> bool + Copy) -> &[u8] {
-    let Some(first) = text.first_chunk::<16>() else {
+fn long(text: &[u8], skip: impl Fn(u8) -> bool + Copy) -> &[u8] {
+    let others =
+        |block: &[u8; 16]| u128::from_le_bytes(block.map(|byte| if skip(byte) { 0 } else { 0xff }));
+    let mut rest = text;
+    while let Some((before, block)) = rest.split_last_chunk::<64>()
+        && !any(block, |byte| !skip(byte))
+    {
+        rest = before;
+    }
+    while let Some((before, block)) = rest.split_last_chunk() {
+        match others(block) {
+            0 => rest = before,
+            others => return before_zeros(rest, others),
+        }
+    }
+    short(rest, text.first_chunk().map(others), skip)
+}
+
+/// What is left of fewer than sixteen bytes; `others` are those of the block that begins with them, if there is one.
+#[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "there are fewer than sixteen bytes")]
+fn short(text: &[u8], others: Option<u128>, skip: impl Fn(u8) -> bool) -> &[u8] {
+    let Some(others) = others else {
         let len = text.iter().rposition(|byte| !skip(*byte)).map_or(0, |at| at + 1);
         return text.get(..len).unwrap_or_default();
     };
-    let mut rest = text;
-    loop {
-        rest = skipped::<64>(rest, |block| is_none(block, &other));
-        rest = without::<32>(rest, &other);
-        rest = without::<16>(rest, &other);
-        let Some((before, block)) = rest.split_last_chunk() else {
-            // What follows in the first block was to be skipped.
-            let rest = if is_none(first, &other) { &[] } else { rest };
-            let len = rest.iter().rposition(|byte| !skip(*byte)).map_or(0, |at| at + 1);
-            return rest.get(..len).unwrap_or_default();
-        };
-        let others = u128::from_le_bytes(block.map(&other));
-        let len = before.len() + 16 - others.leading_zeros() as usize / 8;
-        match text.get(..len) {
-            Some([before @ .., byte]) if skip(*byte) => rest = before,
-            found => return found.unwrap_or_default(),
-        }
-        rest = skipped::<64>(rest, |block| !any(block, |byte| !skip(byte)));
-    }
+    // The text's last byte becomes the highest.
+    before_zeros(text, others.unbounded_shl(128 - 8 * text.len() as u32))
 }
 
+/// Without as many bytes as the highest of these are zero.
 #[inline(always)]
-fn without<const N: usize>(text: &[u8], other: impl Fn(u8) -> u8) -> &[u8] {
-    match text.split_last_chunk::<N>() {
-        Some((before, block)) if is_none(block, other) => before,
-        _ => text,
-    }
-}
-
-#[inline(always)]
-fn skipped<const N: usize>(mut text: &[u8], skip: impl Fn(&[u8; N]) -> bool) -> &[u8] {
-    while let Some((before, block)) = text.split_last_chunk()
-        && skip(block)
-    {
-        text = before;
-    }
-    text
-}
-
-#[inline(always)]
-fn is_none<const N: usize>(block: &[u8; N], other: impl Fn(u8) -> u8) -> bool {
-    block.iter().fold(0, |all, byte| all | other(*byte)) == 0
+fn before_zeros(text: &[u8], others: u128) -> &[u8] {
+    let zeros = others.leading_zeros() as usize / 8;
+    text.get(..text.len().saturating_sub(zeros)).unwrap_or_default()
 }
 
 /// Longer texts are not the same for [`same_short`].
@@ -173,9 +152,6 @@ mod tests {
             let is = |other: u8| other == byte;
             prop_assert_eq!(last(&text, is), place(text.iter().rposition(|other| is(*other))));
             prop_assert_eq!(trim(&text, is).len(), place(text.iter().rposition(|other| !is(*other))));
-            let rare = |other: u8| is(other) || other == b'\t';
-            let trimmed = trim_pair(&text, |other| u8::from(!is(other)), rare);
-            prop_assert_eq!(trimmed.len(), place(text.iter().rposition(|other| !rare(*other))));
             let found = text.iter().position(|other| is(*other));
             prop_assert_eq!(first(&text, is), found.unwrap_or(text.len()));
             prop_assert_eq!(first_far(&text, is), found.unwrap_or(text.len()));

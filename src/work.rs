@@ -8,7 +8,7 @@
 use crate::client::Unknown;
 
 const ELEMENTS: usize = 32;
-pub(crate) const ELEMENT: usize = 228;
+pub(crate) const ELEMENT: usize = 200;
 
 /// A header instance that starts or ends oddly, and a search among the trusted prefixes; one of each comes with
 /// the elements.
@@ -17,7 +17,7 @@ pub(crate) const SEARCH: usize = 110;
 
 /// What IPv6 with digits or groups left out costs more than with all of them.
 pub(crate) const fn groups(len: usize) -> usize {
-    let (short, long) = (15 * len.saturating_sub(2), 80 + 10 * len);
+    let (short, long) = (15 * (len + 1), 125 + 10 * len);
     if short < long { short } else { long }
 }
 
@@ -27,6 +27,10 @@ pub(crate) struct Work(usize);
 impl Work {
     pub(crate) const fn new() -> Self {
         Self(INSTANCE + SEARCH + ELEMENTS * ELEMENT)
+    }
+
+    pub(crate) const fn left(&self) -> usize {
+        self.0
     }
 
     #[inline]

@@ -20,6 +20,7 @@ const IPV6: &str = "fd00:0db8:00ff:ffff:ffff:ffff:ffff:ffff";
 /// Not all digits, and nearly as many.
 const GROUPS: &str = "fd00:db8:ff:ffff:ffff:ffff:ffff:fff";
 const MIXED: &str = "[fd00:0db8:00ff:ffff:ffff:ffff:255.255.255.255]:65535";
+const FULL_NODE: &str = "[0000:0000:0000:0000:0000:ffff:0a00:0001]:00080";
 const EMBEDDED: &str = "[0000:0000:0000:0000:0000:ffff:10.255.255.255]:65535";
 
 /// What a list of hops may be full of.
@@ -58,6 +59,12 @@ pub const X_FORWARDED_FOR: &[Content<Vec<String>>] = &[
     ("values_of_full_hops_v6", || vec![IPV6.to_owned(); 32]),
     ("values_of_mixed_hops", || vec![MIXED.to_owned(); 32]),
     ("values_of_hops_and_blanks", || vec![format!(",{IPV4}{}", " ".repeat(242)); 32]),
+    ("tabs", || one("\t")),
+    ("hops_among_tabs", || one(&padded("10.10.10.1,", "\t"))),
+    ("hops_with_ports_and_tabs", || one("10.0.0.23:80 ,\t")),
+    ("full_nodes_v6_among_blanks", || one(&padded(&format!("[{IPV6}]:65535,"), " "))),
+    ("dotted_hops_v6", || one("0:0:0:0:0:ffff:10.255.255.255, ")),
+    ("dotted_hops_v6_among_tabs", || one("fd00::255.255.255.255\t,\t\t\t\t\t\t\t\t\t\t\t\t\t\t")),
     ("values_of_odd_blanks", || vec![" ".repeat(SIZE / 32 - 1); 32]),
 ];
 
@@ -101,6 +108,12 @@ pub const FORWARDED: &[Content<Vec<String>>] = &[
     ("hops_with_odd_hosts", || one(&format!("for={IPV4};host={},", "!".repeat(200)))),
     ("hops_with_escaped_hosts", || one(&format!("for={IPV4};host=\"{}\",", "\\\"".repeat(100)))),
     ("ports_that_are_hidden", || one(&format!("for=\"{IPV4}:_{}\",", "a".repeat(100)))),
+    ("hops_among_tabs", || one(&padded("for=\"10.10.10.1:65535\",", "\t"))),
+    ("quoted_hops_and_blanks", || one("for=\"10.0.0.23\", ")),
+    ("full_nodes_v6", || one(&format!("for=\"{FULL_NODE}\", "))),
+    ("hops_behind_protocols", || one("proto=https; for=10.255.255.255,")),
+    ("hops_behind_hosts", || one("host=shop.example; for=10.10.10.1,")),
+    ("hops_behind_proxies", || one("proto=https;by=10.0.0.3;for=198.51.100.7,")),
     ("values_of_semicolons", || vec![";".to_owned(); 32]),
     ("values_of_long_hops", || vec![format!("for={IPV4}"); 32]),
     ("values_of_full_hops_v6", || vec![format!("for=\"[{IPV6}]\""); 32]),

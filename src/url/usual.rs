@@ -25,9 +25,8 @@ pub(super) fn path(path: &str, depth: u8) -> Option<&str> {
     loop {
         end += before(bytes.get(end..)?, SLASH | AND | OTHER);
         match bytes.get(end) {
-            None => break,
             Some(b'/') if left > 0 => left -= 1,
-            Some(b'/') => break,
+            None | Some(b'/') => break,
             Some(_) => return None,
         }
         end += 1;
