@@ -1045,10 +1045,10 @@ mod tests {
             ("for=\"[2001:db8:ff:1234:5678:9abc:def0:1234]:65535\"", 8),
             ("for=10.255.255.255;proto=https", 11),
             ("for=10.0.0.2;host=shop.example;proto=https", 8),
-            ("for=10.0.0.2;by=10.0.0.3;host=shop.example;proto=https", 7),
+            ("for=10.0.0.2;by=10.0.0.3;host=shop.example;proto=https", 6),
             ("for=10.255.255.255;by=10.255.255.255;host=www.shop.example.com;proto=https", 6),
-            ("by=_a;for=10.0.0.2;host=\"shop.example:443\";proto=https", 7),
-            (&format!("for=10.0.0.2;host={};proto=https", "h".repeat(200)), 5),
+            ("by=_a;for=10.0.0.2;host=\"shop.example:443\";proto=https", 6),
+            (&format!("for=10.0.0.2;host={};proto=https", "h".repeat(200)), 4),
             (
                 "for=\"[2001:db8:ff:1::1]:65535\";by=\"[2001:db8:ff:1::2]:65535\";host=\"www.shop.example.com:8443\";proto=https",
                 4,

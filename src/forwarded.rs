@@ -34,7 +34,7 @@ mod cost {
     /// A name that is not registered.
     pub(super) const NAME: usize = 150;
     /// Up to 64 bytes of a name or value.
-    pub(super) const BLOCK: usize = 100;
+    pub(super) const BLOCK: usize = 120;
     /// A byte that is in few tokens, and a backslash.
     pub(super) const ODD_BYTE: usize = 30;
     /// A byte of an IPv4 address in quotes beyond the first nine, and IPv6 with all of its digits.
