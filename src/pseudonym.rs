@@ -7,6 +7,7 @@
 
 use crate::key_error::Fault;
 use crate::text::Text;
+use arrayvec::ArrayString;
 use hmac::digest::FixedOutput;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -66,14 +67,22 @@ pub(crate) struct Epoch {
     pub(crate) rotate: u64,
     earliest: u64,
     pub(crate) until: u64,
+    start: Start,
     mac: Hmac<Sha256>,
+    /// The same, which has taken in the field of addresses as well.
+    client: Hmac<Sha256>,
 }
+
+/// `EPOCH.`
+type Start = ArrayString<21>;
 
 impl Epoch {
     fn new(number: u64, rotate: u64, key: &[u8; 32]) -> Self {
         let start = number.saturating_mul(rotate);
         let (earliest, until) = (start.saturating_sub(slack(rotate)), start.saturating_add(rotate));
-        Self { number, rotate, earliest, until, mac: keyed(key) }
+        let mac = keyed(key);
+        let client = of_field(mac.clone(), CLIENT);
+        Self { number, rotate, earliest, until, start: start_of(number), mac, client }
     }
 
     pub(crate) fn random(number: u64, rotate: u64) -> Result<Self, Fault> {
@@ -87,11 +96,11 @@ impl Epoch {
         self.earliest <= seconds && seconds < self.until
     }
 
-    /// Hashes a canonical address: IPv4 whole, IPv6 at the prefix `ipv6`.
+    /// Hashes a client's canonical address: IPv4 whole, IPv6 at the prefix `ipv6`.
     ///
     /// # Privacy
     /// The result identifies the subscriber until the key is forgotten, and links their records inside one epoch.
-    pub(crate) fn address(&self, field: &str, addr: IpAddr, ipv6: u8) -> Pseudonym {
+    pub(crate) fn address(&self, addr: IpAddr, ipv6: u8) -> Pseudonym {
         let mut block = [0; 18];
         let length = match addr {
             IpAddr::V4(addr) => {
@@ -107,18 +116,19 @@ impl Epoch {
                 18
             }
         };
-        self.value(field, &block[..length])
+        self.finished(self.client.clone(), &block[..length])
     }
 
     /// Hashes any other value; equal values of two fields have nothing in common.
     pub(crate) fn value(&self, field: &str, value: &[u8]) -> Pseudonym {
-        let mut mac = self.mac.clone();
-        for part in [field.as_bytes(), b"/v1\0", value] {
-            Mac::update(&mut mac, part);
-        }
+        self.finished(of_field(self.mac.clone(), field), value)
+    }
+
+    fn finished(&self, mut mac: Hmac<Sha256>, value: &[u8]) -> Pseudonym {
+        Mac::update(&mut mac, value);
         let mut tag = [0; 16];
         tag.copy_from_slice(&mac.finalize_fixed()[..16]);
-        Pseudonym { epoch: self.number, tag }
+        Pseudonym { start: self.start, tag }
     }
 }
 
@@ -131,25 +141,15 @@ impl fmt::Debug for Epoch {
 /// A keyed hash, cut to 128 bits, with the epoch whose key made it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Pseudonym {
-    epoch: u64,
+    start: Start,
     tag: [u8; 16],
 }
 
 impl Pseudonym {
-    /// The longest text: twenty digits, a dot, 32 hexadecimal digits.
-    pub(crate) const LENGTH: usize = 53;
-
-    /// Writes `EPOCH.32HEX` to the end of `buffer`.
-    pub(crate) fn text<'b>(&self, buffer: &'b mut [u8; Self::LENGTH]) -> &'b str {
-        let (number, tag) = buffer.split_at_mut(21);
-        tag.copy_from_slice(self.tag.map(pair).as_flattened());
-        number[20] = b'.';
-        let start = decimal(self.epoch, &mut number[..20]);
-        std::str::from_utf8(&buffer[start..]).unwrap_or_default()
-    }
-
+    /// `EPOCH.32HEX`
     pub(crate) fn written(&self) -> Text {
-        Text::word(self.text(&mut [0; Self::LENGTH]))
+        let digits = self.tag.map(pair);
+        Text::word_of(&self.start, std::str::from_utf8(digits.as_flattened()).unwrap_or_default())
     }
 }
 
@@ -168,22 +168,24 @@ fn pair(byte: u8) -> [u8; 2] {
     [byte >> 4, byte & 15].map(|digit| digit + if digit < 10 { b'0' } else { b'a' - 10 })
 }
 
-/// Writes `number` to the end of `digits` and says where it starts.
-fn decimal(mut number: u64, digits: &mut [u8]) -> usize {
-    let mut start = digits.len();
-    for digit in digits.iter_mut().rev() {
-        *digit = b'0' + u8::try_from(number % 10).unwrap_or_default();
-        start -= 1;
-        number /= 10;
-        if number == 0 {
-            break;
-        }
-    }
+fn start_of(epoch: u64) -> Start {
+    let mut start = Start::new();
+    start.push_str(itoa::Buffer::new().format(epoch));
+    start.push('.');
     start
 }
 
 fn keyed(key: &[u8]) -> Hmac<Sha256> {
     <Hmac<Sha256> as KeyInit>::new_from_slice(key).expect("HMAC takes a key of any length")
+}
+
+const CLIENT: &str = "client.address";
+
+fn of_field(mut mac: Hmac<Sha256>, field: &str) -> Hmac<Sha256> {
+    for part in [field, "/v1\0"] {
+        Mac::update(&mut mac, part.as_bytes());
+    }
+    mac
 }
 
 /// HKDF-Expand (RFC 5869) of 32 bytes, which is one HMAC.
@@ -206,8 +208,6 @@ mod tests {
     use std::mem::needs_drop;
     use zeroize::ZeroizeOnDrop;
 
-    const FIELD: &str = "client.address";
-
     fn rows(text: &str) -> Vec<Value> {
         serde_json::from_str(text).unwrap()
     }
@@ -225,7 +225,7 @@ mod tests {
     }
 
     fn text(pseudonym: Pseudonym) -> String {
-        pseudonym.text(&mut [0; Pseudonym::LENGTH]).to_owned()
+        pseudonym.written().as_str().to_owned()
     }
 
     #[test]
@@ -241,7 +241,7 @@ mod tests {
         for row in rows(include_str!("../tests/vectors/pseudonym.json")) {
             let key: [u8; 32] = bytes(&row["key"]).try_into().unwrap();
             let addr: IpAddr = row["input"].as_str().unwrap().parse().unwrap();
-            let found = epoch(key).address(FIELD, addr.to_canonical(), 64);
+            let found = epoch(key).address(addr.to_canonical(), 64);
             assert_eq!(found.tag[..], bytes(&row["tag"]));
             assert_eq!(text(found), format!("20645.{}", row["tag"].as_str().unwrap()));
             let whole = keyed(&key).chain_update(bytes(&row["message"])).finalize_fixed();
@@ -256,10 +256,10 @@ mod tests {
         for row in &rows {
             chain.advance(row["n"].as_u64().unwrap());
             assert_eq!(chain.bytes()[..], bytes(&row["chain"]));
-            let found = chain.epoch(1).address(FIELD, "192.0.2.1".parse().unwrap(), 64);
+            let found = chain.epoch(1).address("192.0.2.1".parse().unwrap(), 64);
             assert_eq!(found.tag[..], bytes(&row["tag_192_0_2_1"]));
             let key: [u8; 32] = bytes(&row["epoch_key"]).try_into().unwrap();
-            assert_eq!(epoch(key).address(FIELD, "192.0.2.1".parse().unwrap(), 64).tag, found.tag);
+            assert_eq!(epoch(key).address("192.0.2.1".parse().unwrap(), 64).tag, found.tag);
         }
     }
 
@@ -267,7 +267,10 @@ mod tests {
     fn the_text_is_the_epoch_a_dot_and_32_digits() {
         let (tag, digits) = ([0xab; 16], "ab".repeat(16));
         for epoch in [0, 1, 9, 10, 99, 100, 20_645, u64::MAX - 1, u64::MAX] {
-            assert_eq!(text(Pseudonym { epoch, tag }), format!("{epoch}.{digits}"));
+            assert_eq!(
+                text(Pseudonym { start: start_of(epoch), tag }),
+                format!("{epoch}.{digits}")
+            );
         }
     }
 
@@ -297,16 +300,16 @@ mod tests {
     proptest! {
         #[test]
         fn an_ipv4_pseudonym_is_of_the_whole_address(key: [u8; 32], a: [u8; 4], b: [u8; 4], ipv6: u8) {
-            let hash = |addr: [u8; 4]| epoch(key).address(FIELD, addr.into(), ipv6);
+            let hash = |addr: [u8; 4]| epoch(key).address(addr.into(), ipv6);
             prop_assert_eq!(a == b, hash(a) == hash(b));
-            prop_assert_eq!(hash(a), epoch(key).address(FIELD, a.into(), 64));
+            prop_assert_eq!(hash(a), epoch(key).address(a.into(), 64));
         }
 
         #[test]
         fn an_ipv6_pseudonym_is_of_the_prefix(key: [u8; 32], a: u128, b: u128, length in 0..=128_u8, keep in 0..=128_u32) {
             let mask = u128::MAX.checked_shl(128 - keep).unwrap_or(0);
             let b = (a & mask) | (b & !mask);
-            let hash = |addr: u128| epoch(key).address(FIELD, IpAddr::V6(addr.into()), length);
+            let hash = |addr: u128| epoch(key).address(IpAddr::V6(addr.into()), length);
             let shift = 128 - u32::from(length);
             let agree = a.checked_shr(shift).unwrap_or(0) == b.checked_shr(shift).unwrap_or(0);
             prop_assert_eq!(agree, hash(a) == hash(b));
@@ -315,10 +318,9 @@ mod tests {
         #[test]
         fn every_part_of_the_message_counts(key: [u8; 32], other: [u8; 32], addr: u128, value: Vec<u8>) {
             let (addr, here) = (IpAddr::V6(addr.into()), epoch(key));
-            prop_assert_ne!(here.address(FIELD, addr, 64), here.address("user.hash", addr, 64));
-            prop_assert_ne!(here.address(FIELD, addr, 64), here.address(FIELD, addr, 56));
-            prop_assert_ne!(here.value(FIELD, &value), here.value("user.hash", &value));
-            prop_assert_eq!(key == other, here.value(FIELD, &value) == epoch(other).value(FIELD, &value));
+            prop_assert_ne!(here.address(addr, 64), here.address(addr, 56));
+            prop_assert_ne!(here.value(CLIENT, &value), here.value("user.hash", &value));
+            prop_assert_eq!(key == other, here.value(CLIENT, &value) == epoch(other).value(CLIENT, &value));
             let message = [b"user.hash/v1\0", &value[..]].concat();
             let whole = keyed(&key).chain_update(message).finalize_fixed();
             prop_assert_eq!(&here.value("user.hash", &value).tag[..], &whole[..16]);
@@ -326,7 +328,7 @@ mod tests {
 
         #[test]
         fn a_prefix_out_of_range_is_a_whole_address(addr: u128, length in 128..=255_u8) {
-            let hash = |length| epoch([1; 32]).address(FIELD, IpAddr::V6(addr.into()), length);
+            let hash = |length| epoch([1; 32]).address(IpAddr::V6(addr.into()), length);
             prop_assert_eq!(hash(128), hash(length));
         }
 

@@ -79,6 +79,16 @@ impl Text {
         })
     }
 
+    /// The same, of two parts.
+    pub(crate) fn word_of(start: &str, end: &str) -> Self {
+        let mut word = ArrayString::new_const();
+        if word.try_push_str(start).and_then(|()| word.try_push_str(end)).is_ok() {
+            debug_assert!(is_word(&word), "written as it is, in JSON too");
+            return Self(Form::Word(word));
+        }
+        Self::word(&[start, end].concat())
+    }
+
     /// The same of at most 48 bytes, made where it stays.
     #[inline]
     pub(crate) fn short_word(word: &str) -> Option<Self> {

@@ -80,7 +80,7 @@ impl<'r> Capture<'r> {
     #[inline(never)]
     fn pseudonym(&self, ipv6: u8) -> Option<Text> {
         let epoch = self.epoch.as_ref()?;
-        Some(epoch.address("client.address", self.client?, ipv6).written())
+        Some(epoch.address(self.client?, ipv6).written())
     }
 
     #[inline(never)]
