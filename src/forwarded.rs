@@ -14,7 +14,7 @@ use arrayvec::ArrayVec;
 use crate::address::{self, Bits};
 use crate::client::{Unknown, is_blank, not_an_address};
 use crate::scan;
-use crate::work::{self, Work};
+use crate::work::{self, BLANK, Work};
 
 type Found<'a> = Option<(Bits, &'a [u8])>;
 
@@ -44,8 +44,7 @@ mod cost {
     pub(super) const BEFORE_NODE: usize = 5;
     pub(super) const ESCAPED: usize = 200;
     pub(super) const ESCAPED_BYTE: usize = 15;
-    /// A run of blanks and semicolons, and a blank alone.
-    pub(super) const BLANK: usize = 105;
+    /// A run of blanks and semicolons.
     pub(super) const RUN: usize = 240;
 }
 
@@ -334,7 +333,7 @@ fn next<'a>(text: &'a [u8], work: &mut Work) -> Result<&'a [u8], Unknown> {
     }
     let left = trim(text, is_blank);
     work.spend(match text.len() - left.len() {
-        1 => cost::BLANK,
+        1 => BLANK,
         more => cost::RUN + cost::BYTE * more,
     })?;
     match left {

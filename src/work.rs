@@ -15,6 +15,10 @@ pub(crate) const ELEMENT: usize = 200;
 pub(crate) const INSTANCE: usize = 130;
 pub(crate) const SEARCH: usize = 110;
 
+/// A blank before an element of which `for` is not all. The element that is the first pays no less: otherwise a client
+/// could hide by what it writes before it.
+pub(crate) const BLANK: usize = 105;
+
 /// What IPv6 with digits or groups left out costs more than with all of them.
 pub(crate) const fn groups(len: usize) -> usize {
     let (short, long) = (15 * (len + 1), 125 + 10 * len);
