@@ -5,7 +5,7 @@
 //! rotate 86400                        seconds that one key is used
 //! epoch 20645                         the oldest epoch that can still be computed
 //! chain 1bcf26c1425b9c12…             its chain key, 64 lower-case hexadecimal digits
-//! check 5f0c2a91d3e4b7a6              start of a SHA-256 over the four lines above
+//! check 5f0c2a91d3e4b7a6              start of a SHA-256 over `privacy-log key file check`, a zero byte, and the four lines above
 //! ```
 //!
 //! There is one way to write a link, and anything else is refused (rule C6) without being quoted.
