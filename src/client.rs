@@ -1059,6 +1059,27 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_prefix_that_changes_and_a_client_of_ipv6_count_for_more() {
+        let most = |source, client: &str, hops: [&str; 2]| {
+            let walks = |count: &usize| {
+                let hops: String =
+                    hops.iter().cycle().take(*count).flat_map(|hop| [", ", hop]).collect();
+                let list = format!("{client}{hops}");
+                clients(source, &["10.0.0.0/8", "192.168.0.0/16"])
+                    .resolve(address("10.0.0.1"), [list.as_bytes()].into_iter())
+                    .is_ok()
+            };
+            (1..40).take_while(walks).count()
+        };
+        let (xff, forwarded) = (Source::XForwardedFor, Source::Forwarded);
+        assert_eq!(most(xff, "198.51.100.7", ["10.0.0.2", "192.168.1.2"]), 20);
+        assert_eq!(most(forwarded, "for=198.51.100.7", ["for=10.0.0.2", "for=192.168.1.2"]), 20);
+        assert_eq!(most(xff, "2001:db8:fe::7", ["10.0.0.2", "10.0.0.3"]), 29);
+        let client = "for=\"[2001:db8:fe::7]:4711\"";
+        assert_eq!(most(forwarded, client, ["for=10.0.0.2", "for=10.0.0.3"]), 29);
+    }
+
     // At every place where the bytes can end: what lies left must not matter.
     #[test]
     fn nothing_on_the_left_changes_where_the_bytes_ended() {
